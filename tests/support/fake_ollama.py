@@ -77,13 +77,14 @@ def shown(
     capabilities: tuple[str, ...] = ("completion", "tools"),
     family: str = "qwen3",
     parameters: str = "",
+    template: str = "{{ .Prompt }}",
 ) -> dict[str, Any]:
     """What /api/show answers."""
     return {
         "license": "Apache 2.0",
         "modelfile": "FROM fake",
         "parameters": parameters,
-        "template": "{{ .Prompt }}",
+        "template": template,
         "details": {
             "parent_model": "",
             "format": "gguf",

@@ -143,6 +143,8 @@ class FakeOpenAI:
         self.url = ""
         self.tokenizes = ""
         """The kind of server that it counts tokens as: "vllm", "llama.cpp" or none. A word is a token."""
+        self.template: Any = None
+        """The Jinja template at llama.cpp's /props; None: 404."""
 
     def will(self, *answers: Answer) -> None:
         """Appends to the script."""
@@ -206,6 +208,11 @@ class FakeOpenAI:
         lines = [f"<{each['role']}> {each['content']} <end>" for each in body["messages"]]
         return web.json_response({"prompt": " ".join(lines)})
 
+    async def props(self, request: web.Request) -> web.StreamResponse:
+        if self.template is None:
+            return await self._send(request, error(404))
+        return web.json_response({"chat_template": self.template, "model_path": "model.gguf"})
+
     async def _record(self, request: web.Request) -> Any:
         body = await request.json() if request.can_read_body else None
         self.connections.add(request.transport)
@@ -252,6 +259,7 @@ async def fake_openai(tls: ssl.SSLContext | None = None, port: int = 0) -> Async
     app.router.add_post("/v1/embeddings", fake.embed)
     app.router.add_post("/tokenize", fake.tokenize)
     app.router.add_post("/apply-template", fake.apply_template)
+    app.router.add_get("/props", fake.props)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)

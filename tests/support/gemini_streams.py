@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.gemini.errors import GeminiErrorMapper
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
 from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
 from clawdbot_model_gateway.formats.sse import EventParser
+from clawdbot_model_gateway.http import ErrorMapper
 
 from tests.support.fake_gemini import sse
 from tests.support.generate_requests import check_grammar
@@ -15,7 +15,7 @@ from tests.support.generate_requests import check_grammar
 
 def response_decoder() -> ResponseDecoder:
     names = ToolNames(["tables.reserve", "clock.now"], letter_first=True)
-    return ResponseDecoder("asked-for", [], names, GeminiErrorMapper(["AIza-secret-0123456789"]))
+    return ResponseDecoder("asked-for", [], names, ErrorMapper(["AIza-secret-0123456789"]))
 
 
 def read(*pieces: bytes) -> list[Event]:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
-from clawdbot.common.v1.message_pb2 import ROLE_USER, Message, Part
+from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_USER, Message, Part, ToolCall
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Sampling, StreamGenerateResponse
 
@@ -17,6 +17,12 @@ Event = StreamGenerateResponse
 def says(text: str, role: int = ROLE_USER) -> Message:
     """A message with one text."""
     return Message(role=role, parts=[Part(text=text)])
+
+
+def calling(*call_ids: str, tool: str = "clock.now") -> Message:
+    """A message of the model that calls a tool, with these ids."""
+    parts = [Part(tool_call=ToolCall(id=each, name=tool)) for each in call_ids]
+    return Message(role=ROLE_ASSISTANT, parts=parts)
 
 
 def asks(*messages: str | Message, sampling: dict[str, Any] | None = None, **more: Any) -> GenerateRequest:

@@ -166,3 +166,28 @@ async def test_arguments_json_that_is_no_object_is_refused(tmp_path, invalid):
     async with served(tmp_path, WIRES["chat"]) as (_, client):
         error = await client.fault(request)
     assert "messages[1].parts[0].tool_call.arguments_json" in str(error)
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+@pytest.mark.parametrize("number", [BIG, -BIGGER])
+async def test_whole_numbers_in_a_results_data_go_to_the_vendor_exact(tmp_path, wire, rpc, number):
+    request = asks("Find it.", tools=TOOLS)
+    call = request.messages.add(role=3).parts.add().tool_call
+    call.id, call.name = "c1", "clock.now"
+    result = request.messages.add(role=4).parts.add().tool_result
+    result.call_id, result.structured_json = "c1", json.dumps({"order": number})
+    result.structured.update({"order": float(number)})
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(answer(wire, rpc, wire.text("Done."), wire.whole("Done.")))
+        await client.run(request, rpc)
+        sent = json.dumps(next(each.body for each in reversed(backend.asked) if each.body is not None))
+    assert str(number) in sent
+
+
+async def test_structured_json_that_is_no_object_is_refused(tmp_path):
+    request = asks("Book it.")
+    result = request.messages.add(role=4).parts.add().tool_result
+    result.call_id, result.structured_json = "c1", "[]"
+    async with served(tmp_path, WIRES["chat"]) as (_, client):
+        error = await client.fault(request)
+    assert "messages[1].parts[0].tool_result.structured_json" in str(error)

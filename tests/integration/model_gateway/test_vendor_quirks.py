@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from clawdbot.common.v1.finish_reason_pb2 import (
+    FINISH_REASON_CONTEXT_FULL,
+    FINISH_REASON_LENGTH,
+    FINISH_REASON_STOP,
+    FINISH_REASON_UNKNOWN,
+)
 from clawdbot.common.v1.message_pb2 import (
     ROLE_ASSISTANT,
     ROLE_TOOL,
@@ -12,8 +18,19 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
+from clawdbot_model_client.accumulator import accumulate
 
-from tests.support.fake_openai import KEY, Answer, chunk, error, fake_openai, sse, whole
+from tests.support.fake_openai import (
+    KEY,
+    Answer,
+    chunk,
+    completion,
+    error,
+    fake_openai,
+    sse,
+    text_chunks,
+    whole,
+)
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks, tool
 
@@ -129,3 +146,34 @@ async def test_a_bare_list_of_models_is_read(tmp_path, backend, listed):
     backend.will(whole(listed))
     async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
         assert "fake-1" in str(served.application.describe()["models"])
+
+
+@pytest.mark.parametrize("listed", [{"object": "list", "data": None}, {"data": []}, []])
+async def test_a_list_without_models_is_no_error(tmp_path, backend, listed):
+    backend.models = None
+    backend.will(whole(listed))
+    async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
+        fault = await served.client.fault(asks())
+    assert fault.reason == "BACKEND_MODEL_MISSING"
+    assert "lists no models" in fault.message
+
+
+@RPCS
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("model_length", FINISH_REASON_CONTEXT_FULL),
+        ("model_context_window_exceeded", FINISH_REASON_CONTEXT_FULL),
+        ("length", FINISH_REASON_LENGTH),
+        ("stop", FINISH_REASON_STOP),
+        ("something_new", FINISH_REASON_UNKNOWN),
+    ],
+)
+async def test_a_finish_reason_means_what_the_vendor_means(tmp_path, backend, rpc, word, reason):
+    stream = Answer([sse(*text_chunks("Well, ", finish=word))])
+    backend.will(stream if rpc == "stream" else whole(completion(finish=word)))
+    async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY, name="m")) as served:
+        result = await served.client.run(asks(), rpc)
+    end = result if rpc == "generate" else accumulate(result)
+    assert (end.finish_reason, end.raw_finish_reason) == (reason, word)
+    assert end.truncated is (reason in {FINISH_REASON_LENGTH, FINISH_REASON_CONTEXT_FULL})

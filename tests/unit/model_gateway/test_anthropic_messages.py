@@ -22,7 +22,7 @@ from clawdbot_model_gateway.formats.anthropic.request import DEFAULT_MAX_TOKENS
 from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.anthropic_requests import body, encode
-from tests.support.generate_requests import asks, says, tool
+from tests.support.generate_requests import asks, calling, says, tool
 
 
 def conversation(*messages):
@@ -34,8 +34,13 @@ def blocks(*parts, role=ROLE_USER):
     return turn["content"]
 
 
-def unsupported(*parts, role=ROLE_USER):
-    request = asks("x", Message(role=role, parts=parts))
+def answers(*parts, role=ROLE_TOOL):
+    """The blocks that answer the call t1."""
+    return conversation("x", calling("t1"), Message(role=role, parts=parts))[2]["content"]
+
+
+def unsupported(*parts, role=ROLE_USER, before="x"):
+    request = asks(before, Message(role=role, parts=parts))
     fields = encode(request)[1]
     request.strict = True
     with pytest.raises(InvalidRequest):
@@ -87,8 +92,9 @@ def test_thinking_goes_back_as_it_came():
         Part(reasoning=Reasoning(text="hm", signature=b"c2ln")),
         Part(reasoning=Reasoning(signature=b"b25seQ==")),
         Part(reasoning=Reasoning(signature=b"cmVk", redacted=True)),
+        Part(text="Hi."),
     ]
-    assert blocks(*parts, role=ROLE_ASSISTANT) == [
+    assert blocks(*parts, role=ROLE_ASSISTANT)[:3] == [
         {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
         {"type": "thinking", "thinking": "", "signature": "b25seQ=="},
         {"type": "redacted_thinking", "data": "cmVk"},
@@ -185,23 +191,23 @@ def test_all_calls_of_a_turn_and_all_their_results_are_one_turn_each():
 
 def test_an_image_that_a_tool_returned_stays_in_its_result():
     image = Part(image=Media(data=b"png", media_type="image/png"))
-    (block,) = blocks(result("t1", Part(text="A map"), image), role=ROLE_TOOL)
+    (block,) = answers(result("t1", Part(text="A map"), image))
     source = {"type": "base64", "media_type": "image/png", "data": "cG5n"}
     assert block["content"] == [{"type": "text", "text": "A map"}, {"type": "image", "source": source}]
 
 
 def test_results_come_before_other_parts_of_a_users_turn():
     parts = [Part(text="And?"), result("t1", Part(text="Booked"))]
-    assert [each["type"] for each in blocks(*parts)] == ["tool_result", "text"]
+    assert [each["type"] for each in answers(*parts, role=ROLE_USER)] == ["tool_result", "text"]
 
 
 def test_a_result_may_be_an_image_or_data_or_nothing():
     image = result("t1", Part(image=Media(data=b"png", media_type="image/png")))
-    assert blocks(image, role=ROLE_TOOL)[0]["content"][0]["type"] == "image"
+    assert answers(image)[0]["content"][0]["type"] == "image"
     data = result("t1")
     data.tool_result.structured.update({"ok": True})
-    assert blocks(data, role=ROLE_TOOL)[0]["content"] == [{"type": "text", "text": '{"ok":true}'}]
-    assert blocks(result("t1"), role=ROLE_TOOL) == [{"type": "tool_result", "tool_use_id": "t1"}]
+    assert answers(data)[0]["content"] == [{"type": "text", "text": '{"ok":true}'}]
+    assert answers(result("t1")) == [{"type": "tool_result", "tool_use_id": "t1"}]
 
 
 def test_other_vendors_ids_are_sanitized_the_same_way_in_call_and_result():
@@ -254,7 +260,7 @@ def test_media_that_the_api_does_not_take_give_warnings():
         Part(document=Document(data=b"\xff", media_type="text/plain")),
         result("t1", Part(audio=Media(data=b"x", media_type="audio/wav"))),
     ]
-    assert unsupported(*parts) == [
+    assert unsupported(*parts, before=calling("t1")) == [
         "messages[1].parts[0].audio",
         "messages[1].parts[1].image",
         "messages[1].parts[2].image",

@@ -33,7 +33,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.generate_requests import asks, says, tool
+from tests.support.generate_requests import asks, calling, says, tool
 
 
 def encoder(defaults=None, **profile):
@@ -202,7 +202,7 @@ def test_a_call_and_its_result_go_back_to_the_model():
 
 def test_each_result_is_a_message():
     results = [Part(tool_result=ToolResult(call_id=each, content=[Part(text=each)])) for each in ("c1", "c2")]
-    wire = body(message(ROLE_TOOL, *results))["messages"]
+    wire = body(asks(calling("c1", "c2"), Message(role=ROLE_TOOL, parts=results)))["messages"][1:]
     assert [each["tool_call_id"] for each in wire] == ["c1", "c2"]
 
 
@@ -210,7 +210,8 @@ def test_a_result_without_text_is_its_data_or_says_that_it_is_empty():
     data = ToolResult(call_id="c1")
     data.structured.update({"ref": "T-1"})
     results = [data, ToolResult(call_id="c2"), ToolResult(call_id="c3", is_error=True)]
-    wire = body(message(ROLE_TOOL, *(Part(tool_result=each) for each in results)))["messages"]
+    answers = Message(role=ROLE_TOOL, parts=[Part(tool_result=each) for each in results])
+    wire = body(asks(calling("c1", "c2", "c3"), answers))["messages"][1:]
     assert [each["content"] for each in wire] == [
         '{"ref":"T-1"}',
         "(no output)",
@@ -226,8 +227,8 @@ def test_an_image_that_a_tool_returned_follows_all_results_as_a_users_message():
     with_image = ToolResult(call_id="c1", name="maps.show", content=[image])
     with_text = ToolResult(call_id="c2", content=[Part(text="noted")])
     results = (Message(role=ROLE_TOOL, parts=[Part(tool_result=each)]) for each in (with_image, with_text))
-    wire = body(asks("Show me", *results))["messages"]
-    assert [each["role"] for each in wire] == ["user", "tool", "tool", "user"]
+    wire = body(asks(calling("c1", "c2"), *results))["messages"]
+    assert [each["role"] for each in wire] == ["assistant", "tool", "tool", "user"]
     assert [each["content"] for each in wire[1:3]] == ["(shown below)", "noted"]
     assert wire[3]["content"] == [
         {"type": "text", "text": "Returned by maps.show (call c1):"},

@@ -58,12 +58,15 @@ def shown(messages):
             (calls("a", "b"), results("a", role=ROLE_USER, text="hurry"), results("b")),
             ["call a+call b", "a", "b", "hurry"],
         ),
-        ((calls("a"), says("never mind"), calls("b"), results("b")), ["call a", "never mind", "call b", "b"]),
+        (
+            (calls("a"), says("never mind"), calls("b"), results("b")),
+            ["call a", "a", "never mind", "call b", "b"],
+        ),
         (
             (calls("a"), results("a"), says("x"), calls("b"), results("b")),
             ["call a", "a", "x", "call b", "b"],
         ),
-        ((calls("a"), says("never mind"), says("hm")), ["call a", "never mind", "hm"]),
+        ((calls("a"), says("never mind"), says("hm")), ["call a", "a", "never mind", "hm"]),
     ],
 )
 def test_results_come_right_after_their_calls(messages, order):

@@ -7,6 +7,7 @@ import json
 import pytest
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
+    BackendOverloaded,
     ContentFiltered,
     ContextTooLong,
     LimitTooSmall,
@@ -91,6 +92,11 @@ def said(message, status=400):
         ),
         ("in Chinese", "输入长度超过模型上限"),
         ("in Chinese", "请求的上下文长度过长"),
+        ("others", "The input (9000 tokens) is too long for this model. Max 8192."),
+        ("others", "Please reduce your prompt; or completion length."),
+        ("others", "Input validation error: total tokens 9000 exceed model window 8192"),
+        ("others", "Your messages have 9000 tokens, which is more than the model supports (8192)."),
+        ("others", "Total tokens of image and text exceed max message tokens"),
         ("one that nobody has seen", "your conversation is larger than the max tokens of this engine"),
     ],
 )
@@ -262,3 +268,8 @@ def test_a_limit_that_waiting_never_mends_has_no_time_to_retry(message, status, 
     error = error_of(status, {"error": {"message": message, "type": "tokens", "code": code}})
     assert type(error) is kind
     assert hasattr(error, "retry_after") == (kind is RateLimited)
+
+
+def test_a_router_without_a_channel_is_not_overloaded():
+    assert said("No available channel for model gpt-x under group default", 503) is NoEndpoint
+    assert said("The model is overloaded", 503) is BackendOverloaded

@@ -17,13 +17,13 @@ from clawdbot_model_gateway.core.errors import (
     RateLimited,
     RequestRefused,
 )
-from clawdbot_model_gateway.formats.gemini.errors import GeminiErrorMapper
+from clawdbot_model_gateway.http import ErrorMapper
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fake_gemini import KEY, WRONG_KEY, quota, reason, retry, status
 
-ERRORS = GeminiErrorMapper([KEY])
+ERRORS = ErrorMapper([KEY])
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
 
 

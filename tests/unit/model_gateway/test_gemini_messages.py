@@ -22,7 +22,7 @@ from clawdbot_model_gateway.formats.gemini.request import RequestDefaults, Reque
 
 from tests.support.fake_gemini import call, chunk
 from tests.support.gemini_streams import reply_to
-from tests.support.generate_requests import asks, tool
+from tests.support.generate_requests import asks, calling, tool
 
 OLD, NEW = "gemini-2.0-flash", "gemini-3-flash"
 
@@ -37,6 +37,12 @@ def contents(*messages, model=OLD, warned=()):
 def parts(role, *message_parts, **more):
     (content,) = contents(Message(role=role, parts=message_parts), **more)
     return content["parts"]
+
+
+def answers(*results, **more):
+    """The parts with the results of calls."""
+    calls = calling(*(each.tool_result.call_id for each in results))
+    return contents(calls, Message(role=ROLE_TOOL, parts=results), **more)[1]["parts"]
 
 
 def booking(call_id="c1", **more):
@@ -115,8 +121,7 @@ def test_results_of_parallel_calls_are_one_content_apart_from_the_next_message()
 def test_a_result_is_its_text_or_its_data_or_says_that_it_is_empty_and_whether_it_failed():
     data = ToolResult(call_id="c2", name="clock.now")
     data.structured.update({"ref": "T-1"})
-    sent = parts(
-        ROLE_TOOL,
+    sent = answers(
         result("c1", "a", "b"),
         Part(tool_result=data),
         result("c3"),
@@ -136,11 +141,11 @@ def test_a_result_is_its_text_or_its_data_or_says_that_it_is_empty_and_whether_i
 def test_an_image_in_a_result_is_sent_only_to_models_that_take_it():
     content = [Part(text="plan"), Part(image=Media(data=b"\x89PNG", media_type="image/png"))]
     with_image = Part(tool_result=ToolResult(call_id="c1", name="clock.now", content=content))
-    (part,) = parts(ROLE_TOOL, with_image, model=NEW)
+    (part,) = answers(with_image, model=NEW)
     assert part["functionResponse"]["parts"] == [
         {"inlineData": {"mimeType": "image/png", "data": "iVBORw=="}}
     ]
-    (part,) = parts(ROLE_TOOL, with_image, warned=["messages[0].parts[0].tool_result.content[1]"])
+    (part,) = answers(with_image, warned=["messages[1].parts[0].tool_result.content[1]"])
     assert "parts" not in part["functionResponse"]
 
 
@@ -156,7 +161,9 @@ def test_a_calls_signature_goes_back_as_it_came():
     reply = reply_of(
         call("tables_reserve", {"people": 4}, call_id="c1", signature="c2ln+/="), call("clock_now")
     )
-    sent = contents("A table", reply, model=NEW)[1]["parts"]
+    calls = [part.tool_call.id for part in reply.parts]
+    answers = Message(role=ROLE_TOOL, parts=[result(each, "done") for each in calls])
+    sent = contents("A table", reply, answers, model=NEW)[1]["parts"]
     assert sent[0]["thoughtSignature"] == "c2ln+/="
     assert sent[0]["functionCall"] == {"id": "c1", "name": "tables_reserve", "args": {"people": 4}}
     assert "thoughtSignature" not in sent[1]
@@ -185,11 +192,12 @@ def test_a_thought_goes_back_with_its_signature_or_not_at_all():
 def test_a_call_that_no_gemini_model_made_gets_googles_placeholder_signature(signature):
     foreign = [Part(reasoning=Reasoning(text="hm", signature=signature)), booking("c1", signature=signature)]
     reply = Message(role=ROLE_ASSISTANT, parts=[*foreign, booking("c2", signature=signature)])
+    answers = Message(role=ROLE_TOOL, parts=[result("c1", "booked"), result("c2", "booked")])
     left_out = ["messages[1].parts[0].reasoning"]
-    first, second = contents("A table", reply, model=NEW, warned=left_out)[1]["parts"]
+    first, second = contents("A table", reply, answers, model=NEW, warned=left_out)[1]["parts"]
     assert first["thoughtSignature"] == "skip_thought_signature_validator"
     assert "thoughtSignature" not in second
-    first, _ = contents("A table", reply, model=OLD, warned=left_out)[1]["parts"]
+    first, _ = contents("A table", reply, answers, model=OLD, warned=left_out)[1]["parts"]
     assert "thoughtSignature" not in first
 
 

@@ -33,7 +33,7 @@ from clawdbot_model_gateway.formats.ollama.models import ModelProfile
 from clawdbot_model_gateway.formats.ollama.request import RequestDefaults, RequestEncoder
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.support.generate_requests import asks, says, tool
+from tests.support.generate_requests import asks, calling, says, tool
 
 THINKS = ModelProfile(thinks=True)
 TAKES_EFFORT = ModelProfile(thinks=True, takes_effort=True)
@@ -154,7 +154,7 @@ def test_each_result_is_a_message_and_an_empty_one_says_so():
     structured = ToolResult(call_id="c3", name="now")
     structured.structured.update({"hour": 7})
     wire = messages(
-        "Go",
+        calling("c1", "c2", "c3"),
         message(
             ROLE_TOOL,
             Part(tool_result=ToolResult(call_id="c1", name="now")),
@@ -236,9 +236,9 @@ def test_images_are_sent_as_data_next_to_the_text():
 def test_an_image_that_a_tool_returned_follows_its_results_as_a_users_message():
     image = Part(image=Media(data=PNG, media_type="image/png"))
     result = message(ROLE_TOOL, Part(tool_result=ToolResult(call_id="c1", content=[image])))
-    wire = messages(result, message(ROLE_USER, Part(text="What is on it?")))
-    assert [each["role"] for each in wire] == ["tool", "user", "user"]
-    assert wire[1]["images"] == [base64.b64encode(PNG).decode()]
+    wire = messages(calling("c1"), result, message(ROLE_USER, Part(text="What is on it?")))
+    assert [each["role"] for each in wire] == ["assistant", "tool", "user", "user"]
+    assert wire[2]["images"] == [base64.b64encode(PNG).decode()]
 
 
 def test_a_text_document_becomes_part_of_the_text():
@@ -275,7 +275,9 @@ def test_speakers_names_and_media_in_results_give_warnings():
     )
     _, warnings = encode(
         asks(
-            "Go", message(ROLE_TOOL, Part(tool_result=result)), message(ROLE_USER, Part(text="x"), name="Ann")
+            calling("c"),
+            message(ROLE_TOOL, Part(tool_result=result)),
+            message(ROLE_USER, Part(text="x"), name="Ann"),
         )
     )
     assert warnings == ["messages[1].parts[0].tool_result.content[0]", "messages[2].name"]

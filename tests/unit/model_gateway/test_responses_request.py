@@ -30,6 +30,7 @@ from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.formats.responses.request import ModelProfile, RequestDefaults, RequestEncoder
 from clawdbot_servicekit.errors import InvalidRequest
 
+from tests.support import fake_responses
 from tests.support.fake_responses import reasoning, streamed
 from tests.support.generate_requests import asks, says, tool
 from tests.support.responses_streams import reply_to
@@ -74,7 +75,7 @@ def test_lone_instructions_are_sent_as_input():
 
 
 def test_reasoning_goes_back_with_its_encrypted_content():
-    reply = accumulate(reply_to(*streamed(reasoning("Hm.")))).message
+    reply = accumulate(reply_to(*streamed(reasoning("Hm."), fake_responses.message("Hi.")))).message
     assert body(asks("Hi", reply))["input"][1] == {
         "type": "reasoning",
         "id": "rs_1",
@@ -94,6 +95,7 @@ def test_other_vendors_reasoning_is_left_out(signature):
 def test_a_call_and_its_results_go_back():
     call = ToolCall(id="c1", name="tables.reserve")
     call.arguments.update({"people": 4})
+    others = [Part(tool_call=ToolCall(id=each, name="clock.now")) for each in ("c2", "c3", "c4")]
     data = ToolResult(call_id="c2")
     data.structured.update({"ref": "T-1"})
     image = Part(image=Media(data=b"x", media_type="image/png"))
@@ -105,7 +107,7 @@ def test_a_call_and_its_results_go_back():
     ]
     request = asks(
         "A table",
-        Message(role=ROLE_ASSISTANT, parts=[Part(text="One moment."), Part(tool_call=call)]),
+        Message(role=ROLE_ASSISTANT, parts=[Part(text="One moment."), Part(tool_call=call), *others]),
         Message(role=ROLE_TOOL, parts=[Part(tool_result=each) for each in results]),
     )
     items = body(request)["input"]
@@ -113,15 +115,15 @@ def test_a_call_and_its_results_go_back():
         {"role": "assistant", "content": "One moment."},
         {"type": "function_call", "call_id": "c1", "name": "tables_reserve", "arguments": '{"people":4}'},
     ]
-    assert [(each["type"], each["call_id"]) for each in items[3:]] == [
+    assert [(each["type"], each["call_id"]) for each in items[6:]] == [
         ("function_call_output", f"c{number}") for number in range(1, 5)
     ]
-    assert [each["output"] for each in items[3:6]] == [
+    assert [each["output"] for each in items[6:9]] == [
         "booked",
         '{"ref":"T-1"}',
         "The tool failed and said nothing.",
     ]
-    assert [each["type"] for each in items[6]["output"]] == ["input_text", "input_image"]
+    assert [each["type"] for each in items[9]["output"]] == ["input_text", "input_image"]
 
 
 def test_images_and_documents_are_parts():

@@ -63,6 +63,13 @@ def test_a_vendor_without_a_field_for_thoughts_gets_none(profile):
     assert warnings == ["messages[1].parts[0].reasoning"]
 
 
+def test_a_message_of_thoughts_alone_is_left_out_with_a_warning():
+    alone = Message(role=ROLE_ASSISTANT, parts=[Part(reasoning=Reasoning(text="hm"))])
+    wire, warnings = encode(asks("When?", alone, "Well?"), VENDOR_PROFILES["deepseek"])
+    assert [each["role"] for each in wire["messages"]] == ["user", "user"]
+    assert warnings == ["messages[1].parts[0].reasoning"]
+
+
 def test_mistral_gets_ids_of_its_own_form_the_same_for_call_and_result():
     request = asks("When?", called("toolu_01"), answered("toolu_01"))
     _, call, result = encode(request, VENDOR_PROFILES["mistral"])[0]["messages"]

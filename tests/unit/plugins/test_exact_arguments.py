@@ -1,6 +1,8 @@
-"""Arguments as JSON text reach a tool with whole numbers of any size."""
+"""Arguments as JSON text reach a tool, and its results come back, with whole numbers of any size."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from clawdbot.plugins.v1.tool_service_pb2 import InvokeToolRequest
@@ -50,6 +52,19 @@ async def invoke(served, tool, arguments_json, **more):
 async def test_a_whole_number_is_exact_in_the_tool_and_in_its_text(served, number):
     result = await invoke(served, "shop.find", f'{{"order": {number}}}')
     assert result.content[0].text == f'{{"id":{number}}}'
+
+
+@pytest.mark.parametrize("number", [BIG, -BIG, 2**70 + 1])
+async def test_a_result_is_exact_as_data_too(served, number):
+    result = await invoke(served, "shop.find", f'{{"order": {number}}}')
+    assert json.loads(result.structured_json) == {"id": number}
+    assert dict(result.structured.items()) == {"id": float(number)}
+
+
+async def test_a_result_that_a_struct_holds_exactly_is_not_repeated_as_text(served):
+    result = await invoke(served, "shop.find", '{"order": 7}')
+    assert result.structured_json == ""
+    assert dict(result.structured.items()) == {"id": 7}
 
 
 async def test_the_text_counts_where_the_struct_differs(served):

@@ -71,6 +71,11 @@ class ReplyAccumulator:
             self._reply.warnings.extend(started.warnings)
 
     def _add_reasoning(self, delta: ReasoningDelta) -> None:
+        if delta.text_was_reasoning:
+            self._close_part()
+            for part in self._reply.message.parts:
+                if part.HasField("text"):
+                    part.reasoning.text = part.text.rstrip()
         if delta.redacted != self._redacted:
             self._close_part()
         self._open("reasoning")

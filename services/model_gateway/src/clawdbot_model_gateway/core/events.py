@@ -56,6 +56,11 @@ def reasoning_delta(delta: str, *, signature: bytes = b"", redacted: bool = Fals
     return Event(reasoning_delta=ReasoningDelta(text=delta, signature=signature, redacted=redacted))
 
 
+def text_was_reasoning() -> Event:
+    """All text so far was reasoning."""
+    return Event(reasoning_delta=ReasoningDelta(text_was_reasoning=True))
+
+
 def tool_call_started(index: int, call_id: str, name: str) -> Event:
     """Starts a tool call; `name` is the tool's full name, not the vendor's encoding of it."""
     return Event(tool_call_started=ToolCallStarted(index=index, id=call_id, name=name))
@@ -136,4 +141,5 @@ def merge_deltas(events: list[Event]) -> list[Event]:
 
 def _is_text_only(event: Event) -> bool:
     """Whether a reasoning delta is text only; a signature belongs to its own delta."""
-    return not event.reasoning_delta.signature and not event.reasoning_delta.redacted
+    delta = event.reasoning_delta
+    return not (delta.signature or delta.redacted or delta.text_was_reasoning)

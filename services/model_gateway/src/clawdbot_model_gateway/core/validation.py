@@ -122,11 +122,7 @@ def _tool_call(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
     for name in ("id", "name"):
         if not getattr(part.tool_call, name):
             yield FieldViolation(f"{path}.{name}", "Must not be empty.")
-    if part.tool_call.arguments_json:
-        try:
-            plain_from_json(part.tool_call.arguments_json, f"{path}.arguments_json")
-        except InvalidRequest as error:
-            yield from error.violations
+    yield from _json(f"{path}.arguments_json", part.tool_call.arguments_json)
 
 
 def _tool_result(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
@@ -134,6 +130,15 @@ def _tool_result(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
         yield FieldViolation(path, "Only a TOOL or USER message may contain tool_result.")
     if not part.tool_result.call_id:
         yield FieldViolation(f"{path}.call_id", "Must be the id of the tool call that it answers.")
+    yield from _json(f"{path}.structured_json", part.tool_result.structured_json)
+
+
+def _json(path: str, text: str) -> Iterator[FieldViolation]:
+    if text:
+        try:
+            plain_from_json(text, path)
+        except InvalidRequest as error:
+            yield from error.violations
 
 
 _CONTENT: Final[dict[str, Callable[[str, Part, int], Iterator[FieldViolation]]]] = {

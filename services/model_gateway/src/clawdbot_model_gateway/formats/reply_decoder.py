@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED, FinishReason
+from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_STOP, FINISH_REASON_TRUNCATED, FinishReason
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 
@@ -15,8 +15,8 @@ from clawdbot_model_gateway.core.errors import BackendFailed, BackendOverloaded,
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import well_formed
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import load_exactly, load_json
-from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 ERROR_REASONS: Final[Mapping[str, type[ModelError]]] = {
@@ -60,7 +60,7 @@ class ReplyDecoder(ABC):
         model: str,
         warnings: Sequence[Warning],
         errors: ErrorMapper,
-        think_tags: ThinkTags = "never",
+        think_tags: ThinkTagModes | None = None,
     ) -> None:
         """A decoder.
 
@@ -68,7 +68,7 @@ class ReplyDecoder(ABC):
             model: what was asked for, reported if the reply names no model.
             warnings: for the first event.
             errors: maps the backend's errors.
-            think_tags: where its text contains reasoning.
+            think_tags: where the text of the backend's models contains reasoning; None: nowhere.
         """
         self._model = model
         self._warnings = warnings
@@ -83,7 +83,8 @@ class ReplyDecoder(ABC):
         self._reasons_at_end_only = False
         self.ended = False
         """Whether the vendor's last record has arrived."""
-        self._text = ReplyText(think_tags)
+        self._think_tags = think_tags or ThinkTagModes("never")
+        self._text = ReplyText(self._think_tags.of(model))
         self._usage: Usage | None = None
 
     @property
@@ -161,6 +162,12 @@ class ReplyDecoder(ABC):
             raise kind(f"the reply ended with the finish reason {self._errors.sanitize(well_formed(raw))}")
         self.finish_reason = well_formed(raw)
         self.at_end = self.has_content and (self._reasons_at_end_only or not with_content)
+
+    def _end_text(self, reason: FinishReason.ValueType, out: list[Event]) -> None:
+        """Adds the last events of text and reasoning, and remembers where the model writes the latter."""
+        self._text.end(out, answered=reason == FINISH_REASON_STOP)
+        if self._text.found is not None and self._think_tags.is_auto:
+            self._think_tags.learn(self._model, self._text.found)
 
     def _report_usage(self, counts: Usage) -> None:
         """Takes what the vendor reports as totals so far. The largest count: some vendors end with zeros."""

@@ -2,7 +2,7 @@
 
 Self-hosted models write their reasoning into the text, in tags (<think> … </think>), where their server does
 not take it out. Only a block at the beginning of a reply is reasoning: elsewhere the tags may be what the
-text is about.
+text is about. A last tag without a first one says that all before it was reasoning, unless it is quoted.
 """
 
 from __future__ import annotations
@@ -16,16 +16,40 @@ from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 
 OPEN_TAG: Final = "<think>"
 """The tag that may be in the prompt."""
-TAGS: Final = {OPEN_TAG: "</think>", "<thinking>": "</thinking>", "[THINK]": "[/THINK]"}
-"""First tag → last tag: of DeepSeek's and most others', of some fine-tuned models, and of Magistral."""
+LAST_TAG: Final = "</think>"
+TAGS: Final = {
+    OPEN_TAG: LAST_TAG,
+    "<thinking>": "</thinking>",
+    "[THINK]": "[/THINK]",
+    "<thought>": "</thought>",
+    "<seed:think>": "</seed:think>",
+    "◁think▷": "◁/think▷",
+}
+"""First tag → last tag: of DeepSeek's and most others', of some fine-tuned models, of Magistral, of Gemini
+over Chat Completions, of Seed-OSS, and of Kimi-VL."""
+QUOTES: Final = frozenset("`'\"“”‘’«»「」『』")
+"""Around a tag that the text is about."""
+CODE_FENCE: Final = "```"
 
 
 class ReplyText:
     """Adds the events of pieces of text and reasoning, without characters that are cut in two."""
 
-    __slots__ = ("_closing", "_kept", "_may_open_again", "_reasoning", "_reasons", "_text", "_watches")
+    __slots__ = (
+        *("_closing", "_kept", "_may_open_again", "_opened_in_prompt", "_reasoning", "_reasons"),
+        *("_seeks_lone", "_seen", "_text", "_watches", "found"),
+    )
 
     def __init__(self, think_tags: ThinkTags) -> None:
+        self.found: ThinkTags | None = None
+        """What the reply says about the model's next ones."""
+        self._seeks_lone = think_tags == "auto"
+        """Whether a last tag without a first one would make reasoning of the text before it."""
+        self._opened_in_prompt = think_tags == "open"
+        """Whether the reply is inside a thought only because the mode says so."""
+        self._seen: list[str] = []
+        """Text while a lone tag is looked for, or reasoning while the first tag is only thought to be in the
+        prompt."""
         self._text = TextJoiner()
         self._reasoning = TextJoiner()
         self._watches = think_tags != "never"
@@ -44,6 +68,9 @@ class ReplyText:
         if text and self._watches:
             self._kept += text
             self._take_tags(out)
+        elif text and self._seeks_lone:
+            self._kept += text
+            self._seek_lone_tag(out)
         elif text:
             out.append(events.text_delta(text))
 
@@ -51,19 +78,29 @@ class ReplyText:
         """A piece of the reasoning. A server that takes it out of the text leaves no tags there."""
         text = self._reasoning.add(piece)
         if text or signature:
-            if self._watches:
-                self._stop_watching(out)
+            self._end_watching(out)
             out.append(events.reasoning_delta(text, signature=signature))
 
-    def end(self, out: list[Event]) -> None:
-        """The reply has ended."""
+    def end(self, out: list[Event], *, answered: bool) -> None:
+        """The reply has ended.
+
+        Args:
+            out: the last events are added here.
+            answered: whether the model ended on its own: then the reply has an answer.
+        """
         if reasoning := self._reasoning.end():
             out.append(events.reasoning_delta(reasoning))
         self.add(self._text.end(), out)
-        if self._closing and (rest := self._kept.rstrip()):
+        if not self._closing:
+            self._end_watching(out)
+            return
+        if rest := self._kept.rstrip():
+            self._seen.append(rest)
             out.append(events.reasoning_delta(rest))
-        elif self._watches and not self._closing:
-            self._stop_watching(out)
+        if self._opened_in_prompt and answered and self._seen:
+            # No thought ended: it was the answer, and not inside a thought.
+            out.append(events.text_delta("".join(self._seen)))
+            self.found = "auto"
 
     def _take_tags(self, out: list[Event]) -> None:
         if self._may_open_again:
@@ -71,6 +108,7 @@ class ReplyText:
             text = self._kept.lstrip()
             if text != OPEN_TAG and OPEN_TAG.startswith(text):
                 return
+            self._opened_in_prompt = not text.startswith(OPEN_TAG)
             self._kept, self._may_open_again = text.removeprefix(OPEN_TAG).lstrip(), False
         more = True
         while more and self._kept:
@@ -82,8 +120,13 @@ class ReplyText:
         opening = next((each for each in TAGS if text.startswith(each)), None)
         if opening is not None:
             self._closing, self._kept, self._reasons = TAGS[opening], text[len(opening) :].lstrip(), True
+            self._seeks_lone = False
             return True
-        if not any(each.startswith(text) for each in TAGS):
+        if self._seeks_lone and text.startswith(LAST_TAG):
+            # The prompt, or the model, thought nothing.
+            self._kept, self._reasons, self._seeks_lone = text.removeprefix(LAST_TAG).lstrip(), True, False
+            return True
+        if not any(each.startswith(text) for each in (*TAGS, *((LAST_TAG,) if self._seeks_lone else ()))):
             self._stop_watching(out)
         return False
 
@@ -93,17 +136,69 @@ class ReplyText:
         shown = reasoning if tag else reasoning[: len(reasoning) - _overlap(reasoning, self._closing)]
         shown = shown.rstrip()
         if shown:
+            if self._opened_in_prompt:
+                self._seen.append(shown)
             out.append(events.reasoning_delta(shown))
         self._kept = rest if tag else reasoning[len(shown) :]
         if tag:
-            self._closing = ""
+            self._closing, self._opened_in_prompt = "", False
         return bool(tag)
 
     def _stop_watching(self, out: list[Event]) -> None:
         """All that follows is text."""
         text, self._kept = self._kept.lstrip() if self._reasons else self._kept, ""
-        self._watches, self._closing = False, ""
+        self._watches, self._closing, self._opened_in_prompt = False, "", False
+        if self._seeks_lone:
+            self._kept = text
+            self._seek_lone_tag(out)
+        elif text:
+            out.append(events.text_delta(text))
+
+    def _end_watching(self, out: list[Event]) -> None:
+        """All that was kept, and all that follows, is text."""
+        if self._watches:
+            self._stop_watching(out)
+        if self._seeks_lone:
+            self._seek_lone_tag(out, at_end=True)
+            self._seeks_lone = False
+        if self._watches:
+            self._stop_watching(out)
+
+    def _seek_lone_tag(self, out: list[Event], *, at_end: bool = False) -> None:
+        """Shows the text, up to a last tag without a first one."""
+        if LAST_TAG[0] not in self._kept:
+            # The fast path for nearly every piece.
+            self._show(self._kept, out)
+            self._kept = ""
+            return
+        while True:
+            before, tag, rest = self._kept.partition(LAST_TAG)
+            if not tag or not (rest or at_end):
+                # What follows the tag decides whether it is quoted.
+                held = len(tag) if tag or at_end else _overlap(before, LAST_TAG)
+                self._show(self._kept[: len(self._kept) - held], out)
+                self._kept = self._kept[len(self._kept) - held :]
+                return
+            self._show(before, out)
+            if self._is_lone(rest):
+                break
+            self._show(tag, out)
+            self._kept = rest
+        out.append(events.text_was_reasoning())
+        self.found = "open"
+        # Another block, or white space, may follow.
+        self._seeks_lone, self._watches, self._reasons, self._kept = False, True, True, rest
+        self._take_tags(out)
+
+    def _is_lone(self, rest: str) -> bool:
+        """Whether a last tag after what was shown ends a thought, and is not what the text is about."""
+        shown = "".join(self._seen)
+        quoted = bool({shown[-1:], rest[:1]} & QUOTES) or shown.count(CODE_FENCE) % 2 == 1
+        return OPEN_TAG not in shown and not quoted
+
+    def _show(self, text: str, out: list[Event]) -> None:
         if text:
+            self._seen.append(text)
             out.append(events.text_delta(text))
 
 

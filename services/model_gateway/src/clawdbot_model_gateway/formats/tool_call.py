@@ -7,7 +7,7 @@ import secrets
 from typing import Any, Final
 
 import orjson
-from clawdbot.common.v1.message_pb2 import ToolCall
+from clawdbot.common.v1.message_pb2 import ToolCall, ToolResult
 from clawdbot_servicekit.structs import fill_struct, to_json, to_plain
 
 from clawdbot_model_gateway.formats.text_joiner import well_formed
@@ -53,6 +53,13 @@ def arguments_text(call: ToolCall) -> str:
 def arguments_object(call: ToolCall) -> Any:
     """The same, as a value for orjson."""
     return orjson.Fragment(call.arguments_json) if call.arguments_json else to_plain(call.arguments)
+
+
+def structured_text(result: ToolResult) -> str:
+    """A result's data as JSON text; empty if it has none."""
+    if result.structured_json:
+        return result.structured_json
+    return to_json(result.structured).decode() if result.HasField("structured") else ""
 
 
 class CallIds:

@@ -9,9 +9,10 @@ from typing import Final, Literal, TypeAlias
 
 from yarl import URL
 
-ThinkTags: TypeAlias = Literal["at_start", "open", "never"]
-"""Where reasoning is in the text, in tags: in a block that begins the reply; the same, with the first tag in
-the prompt, so that only the last one is in the reply; nowhere."""
+ThinkTags: TypeAlias = Literal["auto", "at_start", "open", "never"]
+"""Where reasoning is in the text, in tags: as the server, the model's name and its replies say
+(think_tags.py); in a block that begins the reply; the same, with the first tag in the prompt, so that only
+the last one is in the reply; nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,17 @@ class VendorProfile:
     reasoning_field: str = ""
     """The field of an assistant's message that takes its reasoning back; empty: there is none, and some
     vendors refuse it."""
+    reasoning_details: bool = False
+    """Whether it takes OpenRouter's details back, signed and encrypted reasoning among them."""
     needs_reasoning: bool = False
     """Whether a message with tool calls is refused without its reasoning."""
     assistant_after_tool: bool = False
     """Whether only the assistant may speak after a tool's result."""
     call_ids: str = r".{1,40}"
     """Pattern of the ids of tool calls that it takes; OpenAI's limit is 40 characters."""
-    think_tags: ThinkTags = "at_start"
+    thought_signatures: bool = False
+    """Whether calls come with Gemini's thought signatures, which it demands back."""
+    think_tags: ThinkTags = "auto"
     """Where the text of a reply may contain reasoning, as that of self-hosted models does."""
 
 
@@ -68,7 +73,9 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         hosts=("api.z.ai", "open.bigmodel.cn"), tokenizes=False, reasoning_field="reasoning_content"
     ),
     # https://openrouter.ai/docs/use-cases/reasoning-tokens
-    "openrouter": VendorProfile(hosts=("openrouter.ai",), tokenizes=False, reasoning_field="reasoning"),
+    "openrouter": VendorProfile(
+        hosts=("openrouter.ai",), tokenizes=False, reasoning_field="reasoning", reasoning_details=True
+    ),
     # Refuses unknown fields with 422. https://github.com/mistralai/mistral-common/issues/169
     "mistral": VendorProfile(
         hosts=("api.mistral.ai",),
@@ -78,7 +85,8 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         call_ids=r"[A-Za-z0-9]{9}",
     ),
     "anthropic": VendorProfile(hosts=("api.anthropic.com",), think_tags="never"),
-    "gemini": VendorProfile(hosts=("googleapis.com",), think_tags="never"),
+    # https://ai.google.dev/gemini-api/docs/thought-signatures
+    "gemini": VendorProfile(hosts=("googleapis.com",), thought_signatures=True, think_tags="at_start"),
 }
 """Name of the vendor → its profile."""
 

@@ -25,7 +25,8 @@ from clawdbot_model_gateway.core.errors import (
     RequestRefused,
 )
 from clawdbot_model_gateway.http.error_wordings import ERROR_CODES, ErrorClass, class_of_wording
-from clawdbot_model_gateway.http.retry_after import retry_after
+from clawdbot_model_gateway.http.google_errors import error_class_of, retry_delay, rpc_status
+from clawdbot_model_gateway.http.retry_after import bounded, nested_headers, retry_after, retry_field
 
 STATUS_ERRORS: Final[Mapping[int, ErrorClass]] = {
     401: BackendAuth,
@@ -62,7 +63,6 @@ class ErrorMapper:
 
     def from_response(self, status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
         """The error of a response whose status is not 200."""
-        seconds = retry_after(headers, time.time())
         if 300 <= status < 400:
             return ProtocolViolation(
                 f"HTTP {status}: redirects are not followed, since the key must not go to another host"
@@ -70,13 +70,13 @@ class ErrorMapper:
         try:
             payload = orjson.loads(body)
         except orjson.JSONDecodeError:
-            return self._model_error(status, "", self._describe(body, headers), seconds)
-        return self._model_error(status, *_code_and_message(payload), seconds)
+            return self._model_error(status, "", self._describe(body, headers), headers)
+        return self._from_json(status, payload, headers)
 
     def from_payload(self, payload: Mapping[str, Any]) -> ModelError:
         """The error that a stream sends after a 200, in place of a part of the reply."""
-        code, text = _code_and_message(payload)
-        return self._model_error(int(code) if re.fullmatch(r"[45]\d\d", code) else 500, code, text, None)
+        code, _ = _code_and_message(payload)
+        return self._from_json(int(code) if re.fullmatch(r"[45]\d\d", code) else 500, payload, {})
 
     def from_unparsable(self, body: bytes, headers: Mapping[str, str]) -> ModelError:
         """The error of a 200 whose body cannot be parsed."""
@@ -89,10 +89,34 @@ class ErrorMapper:
         line = self._redactor.text(line)
         return line if len(line) <= MAX_MESSAGE_CHARACTERS else f"{line[:MAX_MESSAGE_CHARACTERS]}…"
 
-    def _model_error(self, status: int, code: str, text: str, seconds: float | None) -> ModelError:
+    def _from_json(self, status: int, payload: Any, headers: Mapping[str, str]) -> ModelError:
+        code, text = _code_and_message(payload)
+        headers = {**nested_headers(payload), **{name.lower(): each for name, each in headers.items()}}
+        google = rpc_status(payload)
+        if google is None:
+            return self._model_error(status, code, text, headers, retry_field(payload))
+        error_class = error_class_of(google)
+        # The message may repeat a refused key; a message about the account contains no key.
+        hidden = error_class is BackendAuth and "key" in text.lower()
+        number = google.get("code")
+        summary = f"HTTP {number if isinstance(number, int) else status} {google['status']}"
+        delay = retry_delay(payload)
+        seconds = retry_after(headers, time.time(), text, status) if delay is None else bounded(delay)
+        return error_class(summary, quote="" if hidden else self.sanitize(text), retry_after=seconds)
+
+    def _model_error(
+        self,
+        status: int,
+        code: str,
+        text: str,
+        headers: Mapping[str, str],
+        seconds: float | None = None,
+    ) -> ModelError:
         error_class = _classify(status, code, text)
         # The message may quote a rejected key in a masked form that the redactor does not recognize.
         message = "" if issubclass(error_class, BackendAuth) else self.sanitize(text)
+        read = retry_after(headers, time.time(), text, status)
+        seconds = max((each for each in (read, seconds) if each is not None), default=None)
         return error_class(f"HTTP {status}", quote=message, retry_after=seconds)
 
     def _describe(self, body: bytes, headers: Mapping[str, str]) -> str:

@@ -89,6 +89,11 @@ CONTEXT_WORDINGS: Final[Mapping[str, str]] = {
     "Chinese vendors": (
         r"上下文(长度|窗口)|(输入|长度|token|上下文).{0,12}(超过|超出|超限|过长)|(超过|超出).{0,12}(长度|上下文|token)"
     ),
+    "others, in tokens": (
+        r"\d+ tokens?\b.{0,40}(too (long|large|many)|more than|over the).{0,60}(model|max|limit|supports?)"
+        r"|tokens?\b.{0,40}\bexceeds?.{0,30}(model|window|max(imum)? (message|input|prompt))"
+        r"|reduce (your|the) (prompt|input|conversation)"
+    ),
     "others": (
         r"(input|prompt|messages?|request|conversation|query)\b.{0,60}"
         r"(exceeds?|exceeded|longer than|greater than|larger than|too long|too large).{0,60}"
@@ -122,6 +127,7 @@ WORDINGS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
         re.compile(
             r"content management policy|content exists risk|usage polic|usage guidelines|safety (check|polic)"
             r"|content.{0,20}filter|inappropriate content|considered high risk|flagged (for|as)"
+            r"|prohibited.content|prompt (was |has been )?blocked|blocked by (the )?(safety|content)"
             r"|content polic|guardrail.{0,20}(intervened|blocked)|new_sensitive"
         ),
         ContentFiltered,
@@ -156,6 +162,9 @@ WORDINGS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
 INFORMATIVE_STATUSES: Final = frozenset({400, 403, 404, 413, 422, 500, 502})
 """Statuses whose message says more than the status itself."""
 
+INFORMATIVE_TOGETHER: Final = frozenset({(429, QuotaExhausted), (503, NoEndpoint)})
+"""Statuses with the only class that a message may say of them."""
+
 MAX_READ_CHARACTERS: Final = 2000
 """Characters of a message that are read: what comes later is what we sent."""
 
@@ -174,7 +183,7 @@ def class_of_wording(status: int, text: str) -> ErrorClass | None:
     if _never_fits(lower):
         return LimitTooSmall
     for pattern, error_class in WORDINGS:
-        read = status in INFORMATIVE_STATUSES or (status == 429 and error_class is QuotaExhausted)
+        read = status in INFORMATIVE_STATUSES or (status, error_class) in INFORMATIVE_TOGETHER
         if read and pattern.search(lower):
             return error_class
     return None

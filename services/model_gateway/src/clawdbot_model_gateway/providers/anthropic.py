@@ -23,6 +23,7 @@ from clawdbot_model_gateway.formats.anthropic.request import RequestDefaults, Re
 from clawdbot_model_gateway.formats.anthropic.response import ResponseDecoder
 from clawdbot_model_gateway.formats.anthropic.thinking import needs_profile
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.formats.vendor_profile import vendor_profile
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
@@ -75,7 +76,7 @@ class AnthropicProvider(HttpProvider, LimitedFormats, TokenCounter):
             key_header=options.key_header,
             headers={"anthropic-version": options.api_version},
         )
-        self._think_tags = vendor_profile(self.endpoint).think_tags
+        self._think_tags = ThinkTagModes(vendor_profile(self.endpoint).think_tags)
         self._encoder = RequestEncoder(
             settings.provider,
             _request_defaults(settings, options),

@@ -24,11 +24,11 @@ from clawdbot_model_gateway.core.provider import (
     VendorModel,
 )
 from clawdbot_model_gateway.formats.gemini.embeddings import EmbeddingBatches
-from clawdbot_model_gateway.formats.gemini.errors import GeminiErrorMapper
 from clawdbot_model_gateway.formats.gemini.models import decode_models, resource_path
 from clawdbot_model_gateway.formats.gemini.request import SAMPLING, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.formats.vendor_profile import vendor_profile
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
@@ -72,9 +72,8 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
             settings,
             _with_version(settings.endpoint or GEMINI),
             key_header=KEY_HEADER,
-            error_mapper=GeminiErrorMapper,
         )
-        self._think_tags = vendor_profile(self.endpoint).think_tags
+        self._think_tags = ThinkTagModes(vendor_profile(self.endpoint).think_tags)
         self._encoder = RequestEncoder(
             settings.provider,
             _request_defaults(settings, options),
@@ -92,7 +91,7 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
             body = await self._pool.get("models", query)
             try:
                 page = orjson.loads(body)
-                found += decode_models(page["models"] if page else ())
+                found += decode_models((page["models"] if page else None) or ())
                 token = page.get("nextPageToken") or ""
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise ProtocolViolation("GET models did not return a list of models") from None

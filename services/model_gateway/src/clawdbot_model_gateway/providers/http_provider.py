@@ -40,7 +40,6 @@ class HttpProvider(Provider):
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         http: HttpSettings | None = None,
-        error_mapper: type[ErrorMapper] = ErrorMapper,
         socket: str = "",
     ) -> None:
         """Creates the pool.
@@ -52,7 +51,6 @@ class HttpProvider(Provider):
             headers: of each request, besides the key and those of the settings.
             query: of each URL.
             http: sizes and timeouts, if not those of the settings.
-            error_mapper: maps the backend's errors.
             socket: path of a Unix socket to connect to, in place of the endpoint's host and port.
 
         Raises:
@@ -60,7 +58,7 @@ class HttpProvider(Provider):
         """
         key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
         extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = error_mapper([key, *extra_headers.values()])
+        self._errors = ErrorMapper([key, *extra_headers.values()])
         self._headers = {**(headers or {}), **_key_header(key_header, key), **extra_headers}
         self._http = http or settings.http
         self._socket = socket

@@ -32,6 +32,7 @@ from clawdbot_model_gateway.formats.ollama.request import RequestDefaults, Reque
 from clawdbot_model_gateway.formats.ollama.response import ResponseDecoder
 from clawdbot_model_gateway.formats.record_parsers import LineOrEventParser
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_profile import ThinkTags, vendor_profile
 from clawdbot_model_gateway.http import OpenResponse
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
@@ -73,7 +74,7 @@ class OllamaSettings(Section):
     drops the oldest messages."""
     think_tags: ThinkTags | None = None
     """Where the text of a reply contains reasoning in <think> tags, if Ollama does not take it out; left out:
-    at the start of a reply."""
+    as the model's template and its replies say."""
 
 
 class OllamaProvider(HttpProvider, Embedder):
@@ -90,7 +91,7 @@ class OllamaProvider(HttpProvider, Embedder):
             http=_with_default_timeouts(settings.http),
         )
         self._encoder = RequestEncoder(settings.provider, _request_defaults(settings, options))
-        self._think_tags = options.think_tags or vendor_profile(self.endpoint).think_tags
+        self._think_tags = ThinkTagModes(options.think_tags or vendor_profile(self.endpoint).think_tags)
         self._num_ctx = options.num_ctx
         self._name = settings.name or ""
         self._profiles: dict[str, tuple[str, ModelProfile]] = {}
@@ -164,6 +165,7 @@ class OllamaProvider(HttpProvider, Embedder):
             response = await self._post(SHOW_PATH, orjson.dumps({"model": model}), model)
             known = "", decode_show(await self._pool.read(response), self._num_ctx)
             self._profiles[model] = known
+            self._think_tags.suggest(model, known[1].think_tags)
         return known[1]
 
     def _configured_name(self, name: str) -> str:
@@ -194,6 +196,7 @@ class OllamaProvider(HttpProvider, Embedder):
             except ModelError:
                 return  # It is listed without a profile; a request to it will report the error.
             self._profiles[model.name] = model.digest, profile
+            self._think_tags.suggest(self._configured_name(model.name), profile.think_tags)
 
 
 def server_root(endpoint: str) -> str:

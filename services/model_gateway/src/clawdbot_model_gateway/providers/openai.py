@@ -25,6 +25,7 @@ from clawdbot_model_gateway.formats.chat.models import decode_models
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.request import ModelProfile, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.formats.vendor_profile import vendor_profile
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
@@ -63,7 +64,7 @@ class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     def __init__(self, settings: BackendSettings, options: OpenAISettings) -> None:
         """Raises StartupError for what an operator can fix."""
         super().__init__(settings, settings.endpoint or OPENAI, key_header=options.key_header)
-        self._think_tags = vendor_profile(self.endpoint).think_tags
+        self._think_tags = ThinkTagModes(vendor_profile(self.endpoint).think_tags)
         profile = ModelProfile(reasons=options.reasoning, unsupported=frozenset(options.unsupported))
         self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings, options))
 

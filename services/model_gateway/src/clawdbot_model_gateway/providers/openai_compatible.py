@@ -5,6 +5,7 @@ OpenAI, vLLM, SGLang, llama.cpp, LM Studio, DeepSeek, Mistral, Groq, OpenRouter,
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from clawdbot_servicekit.suggestions import nearest_or_all
 from pydantic import AfterValidator
 from typing_extensions import override
 
+from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.provider import (
     Embedder,
     EmbeddingResult,
@@ -26,11 +28,12 @@ from clawdbot_model_gateway.core.provider import (
     VendorModel,
 )
 from clawdbot_model_gateway.formats.chat.embeddings import decode_embeddings, encode_embeddings
-from clawdbot_model_gateway.formats.chat.models import decode_models
+from clawdbot_model_gateway.formats.chat.models import decode_models, decode_roots, decode_template
 from clawdbot_model_gateway.formats.chat.request import RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
 from clawdbot_model_gateway.formats.chat.token_counts import TokenizeEndpoint
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes, jinja_opens_thought
 from clawdbot_model_gateway.formats.vendor_profile import (
     VENDOR_PROFILES,
     ThinkTags,
@@ -44,6 +47,10 @@ from clawdbot_model_gateway.settings import BackendSettings
 CHAT_PATH: Final = "chat/completions"
 MODELS_PATH: Final = "models"
 EMBEDDINGS_PATH: Final = "embeddings"
+PROPS_PATH: Final = "props"
+"""Of llama.cpp's server, above the version."""
+PROPS_TIMEOUT: Final = 1.0
+"""Extra seconds for a list of models to find out what the server's template is."""
 
 OPENAI: Final = "https://api.openai.com/v1"
 
@@ -71,7 +78,8 @@ class OpenAICompatibleSettings(Section):
     vendor: Annotated[str, AfterValidator(_known_vendor)] | None = None
     """The vendor whose API this is, as behind a proxy; left out: by the endpoint's host."""
     think_tags: ThinkTags | None = None
-    """Where the text of a reply contains reasoning in <think> tags; left out: as the vendor is known to."""
+    """Where the text of a reply contains reasoning in <think> tags; left out: as the vendor is known
+    to, or as the server, the model's name and its replies say."""
 
 
 class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter, TextCounter):
@@ -94,12 +102,18 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
         self._root = self._add_pool(_without_version(endpoint), query={})
         profile = _profile(endpoint, options)
         self._tokenize = TokenizeEndpoint(self._post_root, exists=profile.tokenizes)
-        self._think_tags = profile.think_tags
+        self._self_hosted = not profile.hosts
+        self._props_path = f"../{PROPS_PATH}" if _without_version(endpoint) != endpoint else PROPS_PATH
+        self._think_tags = ThinkTagModes(profile.think_tags, by_name=self._self_hosted)
         self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings))
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
-        return decode_models(await self._pool.get(MODELS_PATH))
+        body = await self._pool.get(MODELS_PATH)
+        models = decode_models(body)
+        if self._self_hosted and self._think_tags.is_auto:
+            await self._ask_for_think_tags(body)
+        return models
 
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
@@ -130,6 +144,18 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
         return response, ResponseDecoder(
             model, encoded.warnings, encoded.names, self._errors, self._think_tags
         )
+
+    async def _ask_for_think_tags(self, listed: bytes) -> None:
+        """What vLLM says about a model that it calls by another name, and llama.cpp about its template."""
+        for name, root in decode_roots(listed).items():
+            self._think_tags.suggest_name(name, root)
+        try:
+            async with asyncio.timeout(PROPS_TIMEOUT):
+                template = decode_template(await self._pool.get(self._props_path))
+        except (ModelError, TimeoutError):
+            return  # Another server, or a busy one.
+        if template:
+            self._think_tags.suggest_for_all("open" if jinja_opens_thought(template) else "auto")
 
     async def _post_root(self, path: str, body: bytes) -> bytes:
         return await self._root.read(await self._root.post(path, body))

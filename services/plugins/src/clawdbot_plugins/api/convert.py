@@ -14,7 +14,7 @@ from clawdbot.plugins.v1 import tool_service_pb2 as tool_wire
 from clawdbot_plugin_sdk import Attachment, Context, Partial, Progress, Subject
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
-from clawdbot_servicekit.structs import plain_from_json, plain_from_request, to_struct
+from clawdbot_servicekit.structs import exact_json, plain_from_json, plain_from_request, to_struct
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -124,13 +124,15 @@ def call_from_wire(request: tool_wire.InvokeToolRequest, clock: Callable[[], flo
 def tool_event_to_wire(event: ToolEvent) -> tool_wire.InvokeToolResponse:
     """Converts one event of a call."""
     if isinstance(event, ToolOutcome):
+        structured = None if event.structured is None else to_struct(event.structured)
         return tool_wire.InvokeToolResponse(
             result=tool_wire.ToolOutcome(
                 content=[
                     *([Part(text=event.text)] if event.text else ()),
                     *map(_attachment_to_wire, event.attachments),
                 ],
-                structured=None if event.structured is None else to_struct(event.structured),
+                structured=structured,
+                structured_json="" if structured is None else exact_json(event.structured or {}, structured),
                 is_error=event.is_error,
             )
         )

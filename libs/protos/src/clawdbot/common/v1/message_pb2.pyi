@@ -281,11 +281,16 @@ class ToolResult(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     STRUCTURED_FIELD_NUMBER: _builtins.int
     IS_ERROR_FIELD_NUMBER: _builtins.int
+    STRUCTURED_JSON_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     """The id of the ToolCall that this is the result of."""
     name: _builtins.str
     is_error: _builtins.bool
     """True when the tool itself failed; content says why, for the model."""
+    structured_json: _builtins.str
+    """`structured` as JSON text, if a Struct rounds some of its numbers: whole
+    numbers beyond 2^53 are exact. Where it is set it is authoritative.
+    """
     @_builtins.property
     def content(self) -> _containers.RepeatedCompositeFieldContainer[Global___Part]:
         """For a model."""
@@ -302,10 +307,11 @@ class ToolResult(_message.Message):
         content: _abc.Iterable[Global___Part] | None = ...,
         structured: _struct_pb2.Struct | None = ...,
         is_error: _builtins.bool = ...,
+        structured_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["structured", b"structured"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "content", b"content", "is_error", b"is_error", "name", b"name", "structured", b"structured"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "content", b"content", "is_error", b"is_error", "name", b"name", "structured", b"structured", "structured_json", b"structured_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

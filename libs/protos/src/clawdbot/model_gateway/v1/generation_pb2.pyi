@@ -737,19 +737,26 @@ class ReasoningDelta(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     REDACTED_FIELD_NUMBER: _builtins.int
+    TEXT_WAS_REASONING_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     signature: _builtins.bytes
     redacted: _builtins.bool
+    text_was_reasoning: _builtins.bool
+    """True: all text of the reply before this event was reasoning as well. Some servers leave the end of a
+    thought in the text, but not its beginning. Generate's replies and accumulated streams have it as
+    reasoning; a client that shows text as it arrives may move it.
+    """
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         signature: _builtins.bytes = ...,
         redacted: _builtins.bool = ...,
+        text_was_reasoning: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["redacted", b"redacted", "signature", b"signature", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["redacted", b"redacted", "signature", b"signature", "text", b"text", "text_was_reasoning", b"text_was_reasoning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -287,8 +287,13 @@ class ToolOutcome(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     STRUCTURED_FIELD_NUMBER: _builtins.int
     IS_ERROR_FIELD_NUMBER: _builtins.int
+    STRUCTURED_JSON_FIELD_NUMBER: _builtins.int
     is_error: _builtins.bool
     """True when the tool itself failed."""
+    structured_json: _builtins.str
+    """`structured` as JSON text, if a Struct rounds some of its numbers: whole
+    numbers beyond 2^53 are exact. Where it is set it is authoritative.
+    """
     @_builtins.property
     def content(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Part]:
         """For a model."""
@@ -303,10 +308,11 @@ class ToolOutcome(_message.Message):
         content: _abc.Iterable[_message_pb2.Part] | None = ...,
         structured: _struct_pb2.Struct | None = ...,
         is_error: _builtins.bool = ...,
+        structured_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["structured", b"structured"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "is_error", b"is_error", "structured", b"structured"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "is_error", b"is_error", "structured", b"structured", "structured_json", b"structured_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

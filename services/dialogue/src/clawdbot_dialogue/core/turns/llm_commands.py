@@ -12,7 +12,7 @@ from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_INTERACTIVE, GenerateRequest, ToolChoice
 from clawdbot.plugins.v1.tool_service_pb2 import Tool
-from clawdbot_servicekit.structs import to_plain, to_struct
+from clawdbot_servicekit.structs import plain_from_json, to_plain, to_struct
 
 from clawdbot_dialogue.core.machine.effects import Interpret
 from clawdbot_dialogue.core.machine.events import InterpretationFailed, Interpreted
@@ -112,7 +112,7 @@ class CommandGeneration:
     def _proposals(self, message: Message, tools: Mapping[str, Tool]) -> list[Proposal]:
         """The commands that were called, and calls of unknown names: the machine refuses those."""
         return [
-            Proposal(call.name, to_plain(call.arguments))
+            Proposal(call.name, _arguments(call))
             for call in _calls(message)
             if call.name in self._offered or call.name not in tools
         ]
@@ -138,6 +138,12 @@ def _tool_spec(offer: CommandTool) -> ToolSpec:
     spec = ToolSpec(name=offer.name, description=offer.description)
     spec.input_schema.CopyFrom(to_struct(offer.parameters))
     return spec
+
+
+def _arguments(call: ToolCall) -> dict[str, object]:
+    if call.arguments_json:
+        return plain_from_json(call.arguments_json, "arguments_json")
+    return to_plain(call.arguments)
 
 
 def _calls(message: Message) -> list[ToolCall]:

@@ -22,6 +22,7 @@ from clawdbot.plugins.v1.tool_service_pb2 import (
     InvokeToolRequest,
     ToolOutcome,
 )
+from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.media_policy import MediaPolicy
 from clawdbot_servicekit.structs import TOO_DEEP, exact_json, path_too_deep, plain_from_json
 from msgspec.structs import replace
@@ -203,6 +204,7 @@ class ToolCaller:
             )
             if outcome.HasField("structured"):
                 record.result.structured.CopyFrom(outcome.structured)
+                record.result.structured_json = outcome.structured_json
         done = replace(self._journal.intent(pending), record=record.SerializeToString(), done=True)
         try:
             await self._journal.write([done])
@@ -235,11 +237,16 @@ def _storable(outcome: ToolOutcome, media: MediaPolicy) -> ToolOutcome:
     Media that the policy refuses are replaced by a text that says why.
 
     Raises:
-        ToolOutcomeUnknown: the result is nested too deeply, or its content is a call or a result.
+        ToolOutcomeUnknown: the result is nested too deeply, or is no object, or contains a call or a result.
     """
     path = path_too_deep(outcome.structured, "result")
     if path is not None:
         raise ToolOutcomeUnknown("RESULT_TOO_DEEP", f"The tool's {path} {TOO_DEEP}")
+    if outcome.structured_json:
+        try:
+            plain_from_json(outcome.structured_json, "structured_json")
+        except InvalidRequest as error:
+            raise ToolOutcomeUnknown("RESULT_INVALID", f"In the tool's result, {error}") from None
     if any(part.WhichOneof("content") in ("tool_call", "tool_result") for part in outcome.content):
         raise ToolOutcomeUnknown("RESULT_INVALID", "The tool returned a tool call or a tool result.")
     for part in outcome.content:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from clawdbot.common.v1.message_pb2 import ToolCall
+from clawdbot.common.v1.message_pb2 import ToolCall, ToolResult
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, TurnError
 from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_ONCE, InvocationContext
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.structs import exact_json, to_plain, to_struct
+from clawdbot_servicekit.structs import exact_json, plain_from_json, to_plain, to_struct
 
 from clawdbot_dialogue.core.machine import effects, events
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
@@ -124,4 +124,10 @@ def tool_result_value(record: ToolCallRecord) -> dict[str, object]:
     """Returns what guards and templates see as `result`: the structured result, with any text as `text`."""
     texts = [part.text for part in record.result.content if part.WhichOneof("content") == "text"]
     shown: dict[str, object] = {"text": "\n".join(texts)} if texts else {}
-    return {**shown, **to_plain(record.result.structured)}
+    return {**shown, **_structured(record.result)}
+
+
+def _structured(result: ToolResult) -> dict[str, object]:
+    if result.structured_json:
+        return plain_from_json(result.structured_json, "structured_json")
+    return to_plain(result.structured)

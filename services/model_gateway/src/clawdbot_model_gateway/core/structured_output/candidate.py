@@ -45,9 +45,7 @@ class Candidate:
         self.answer_call: ToolCall | None = done.tool_call_done.tool_call if done else None
         """The tool call that contains the answer, where it came as one."""
         self.text = (
-            _arguments(reply, done.tool_call_done.index)
-            if done
-            else extract_json("".join(each.text_delta.text for each in reply))
+            _arguments(reply, done.tool_call_done.index) if done else extract_json(_answer_text(reply))
         )
 
     @property
@@ -84,6 +82,12 @@ def usage_of(reply: Iterable[Event], request: GenerateRequest) -> Usage:
             return each.usage
         output += (each.text_delta.text, each.reasoning_delta.text, each.tool_call_delta.arguments)
     return estimate_usage(request, estimate_tokens("".join(output)))
+
+
+def _answer_text(reply: Sequence[Event]) -> str:
+    """The text, without what the reply itself says was reasoning."""
+    begin = max((at for at, each in enumerate(reply) if each.reasoning_delta.text_was_reasoning), default=0)
+    return "".join(each.text_delta.text for each in reply[begin:])
 
 
 def _find_call(reply: Iterable[Event], tool: str) -> Event | None:

@@ -22,12 +22,11 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.anthropic.media import document_block, image_block
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
-from clawdbot_model_gateway.formats.conversation import is_blank, prepare, with_question
-from clawdbot_model_gateway.formats.tool_call import arguments_object
+from clawdbot_model_gateway.formats.conversation import Repairs, is_blank, prepare, with_question
+from clawdbot_model_gateway.formats.tool_call import arguments_object, structured_text
 
 JsonObject = dict[str, Any]
 
@@ -35,6 +34,8 @@ ROLES: Final = {ROLE_USER: "user", ROLE_TOOL: "user", ROLE_ASSISTANT: "assistant
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SIGNATURE: Final = re.compile(rb"[A-Za-z0-9+/=_-]+")
 """Of thinking; other vendors' signatures may be any bytes."""
+
+THINKING_TYPES: Final = frozenset({"thinking", "redacted_thinking"})
 
 REQUIRED_ROLE: Final = {"image": ROLE_USER, "document": ROLE_USER}
 """Kind of part → the only role whose messages may contain it (since API version 2026-10-21)."""
@@ -51,17 +52,22 @@ class MessageEncoder:
         """Paths of what was left out."""
         self.left_out: list[str] = []
         """Paths of reasoning that was left out."""
+        self.repairs = Repairs()
         self.thought_before_calls = True
         """Whether the calls that wait for an answer follow thinking, which a model that thinks requires."""
 
     def encode(self, messages: Iterable[Message]) -> list[JsonObject]:
         """The conversation, with neighbouring messages of one role joined."""
         turns: list[JsonObject] = []
-        for index, message in with_question(prepare(messages)):
+        prepared = with_question(prepare(messages, self.repairs))
+        followers = [*(message.role for _, message in prepared[1:]), None]
+        for (index, message), follower in zip(prepared, followers, strict=True):
             path = f"messages[{index}]"
             if message.name:
                 self.unsupported.append(f"{path}.name")
             blocks = self._blocks(path, message)
+            if follower != message.role:
+                self._leave_out_last_thoughts(path, message, blocks)
             if message.role == ROLE_SYSTEM:
                 self.system += blocks
             elif blocks:
@@ -104,6 +110,16 @@ class MessageEncoder:
                     blocks.append(block)
         return blocks
 
+    def _leave_out_last_thoughts(self, path: str, message: Message, blocks: list[JsonObject]) -> None:
+        """The API refuses thinking that ends a turn."""
+        for index in range(len(message.parts) - 1, -1, -1):
+            if not blocks or blocks[-1]["type"] not in THINKING_TYPES:
+                return
+            part_path = f"{path}.parts[{index}].reasoning"
+            if message.parts[index].HasField("reasoning") and part_path not in self.left_out:
+                blocks.pop()
+                self.left_out.append(part_path)
+
     def _tool_use(self, call: ToolCall) -> JsonObject:
         return {
             "type": "tool_use",
@@ -123,8 +139,8 @@ class MessageEncoder:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
             else:
                 content.append(block)
-        if not content and result.HasField("structured"):
-            content.append({"type": "text", "text": to_json(result.structured).decode()})
+        if not content and (text := structured_text(result)):
+            content.append({"type": "text", "text": text})
         wire: JsonObject = {"type": "tool_result", "tool_use_id": _call_id(result.call_id)}
         if content:
             wire["content"] = content

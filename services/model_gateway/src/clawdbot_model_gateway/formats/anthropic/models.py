@@ -48,7 +48,7 @@ def decode_page(body: bytes) -> ModelPage:
     """
     try:
         page = orjson.loads(body)
-        models = [(str(model["id"]), _profile(model)) for model in page["data"] if model["id"]]
+        models = [(str(model["id"]), _profile(model)) for model in page["data"] or () if model["id"]]
         more = page.get("has_more") is True and bool(models)
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ProtocolViolation("GET models did not return a list of models") from None

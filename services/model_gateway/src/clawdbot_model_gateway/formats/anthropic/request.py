@@ -169,6 +169,7 @@ class RequestEncoder:
         warnings += enforce_strict(request, left_out + format_warnings)
         warnings += unsupported_defaults(self._defaults.sampling, request, self._supported, self._provider)
         warnings += reasoning_left_out(messages.left_out, self._provider)
+        warnings += messages.repairs.warnings()
         return body, names, warnings
 
     def _sampling(self, request: GenerateRequest, profile: ModelProfile) -> JsonObject:

@@ -25,8 +25,8 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.anthropic.content_blocks import ContentBlocks
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in
-from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -54,7 +54,7 @@ class ResponseDecoder(ReplyDecoder):
         warnings: Sequence[Warning],
         names: ToolNames,
         errors: ErrorMapper,
-        think_tags: ThinkTags = "never",
+        think_tags: ThinkTagModes | None = None,
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._blocks = ContentBlocks(names, self._text)
@@ -73,10 +73,10 @@ class ResponseDecoder(ReplyDecoder):
     @override
     def finish(self, out: list[Event]) -> None:
         self._start(None, out)
-        self._text.end(out)
         reason = FINISH_REASON_TRUNCATED
         if self.ended:
             reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
+        self._end_text(reason, out)
         runnable = self._blocks.finish(out, complete=reason in COMPLETE_REASONS)
         if reason == FINISH_REASON_STOP and self._blocks.has_tool_call:
             # Servers that imitate the API end tool calls this way.

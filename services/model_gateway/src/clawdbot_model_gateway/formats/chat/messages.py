@@ -20,14 +20,16 @@ from clawdbot.common.v1.message_pb2 import (
     Media,
     Message,
     Part,
+    ToolCall,
     ToolResult,
 )
-from clawdbot_servicekit.structs import to_json
 
+from clawdbot_model_gateway.formats.chat.reasoning_details import unwrap
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank
 from clawdbot_model_gateway.formats.data_urls import inlined
-from clawdbot_model_gateway.formats.tool_call import arguments_text
+from clawdbot_model_gateway.formats.gemini import thought_signatures
+from clawdbot_model_gateway.formats.tool_call import arguments_text, structured_text
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
 JsonObject = dict[str, Any]
@@ -51,9 +53,17 @@ AUDIO_FORMATS: Final = {
 class MessageEncoder:
     """Encodes the messages of one request and collects the parts that the format has no field for."""
 
-    def __init__(self, names: ToolNames, profile: VendorProfile) -> None:
+    def __init__(self, names: ToolNames, profile: VendorProfile, unsigned: str = "") -> None:
+        """An encoder.
+
+        Args:
+            names: of the request's tools.
+            profile: the vendor's.
+            unsigned: what a message's first call has in place of a thought signature, if it has none.
+        """
         self._names = names
         self._profile = profile
+        self._unsigned = unsigned
         self._after_tool = False
         """Whether the last message is a tool's result."""
         self._returned: list[JsonObject] = []
@@ -78,19 +88,19 @@ class MessageEncoder:
                 self._after_tool = True
                 yield self._tool_result(f"messages[{index}].parts[{part_index}]", part.tool_result)
         content = self._content(f"messages[{index}].parts", message)
-        calls = [self._tool_call(part) for part in parts if part.WhichOneof("content") == "tool_call"]
+        made = (part.tool_call for part in parts if part.WhichOneof("content") == "tool_call")
+        calls = [self._tool_call(call, first=index == 0) for index, call in enumerate(made)]
         reasoning = self._reasoning(f"messages[{index}].parts", message)
         if not content and not calls:
+            # The format has no message of reasoning alone.
+            self.left_out += _reasoning_paths(f"messages[{index}].parts", message) if reasoning else []
             return
         if self._after_tool:
             yield from self._end_of_results(message.role)
         wire: JsonObject = {"role": ROLES[message.role], "content": content or None}
         if calls:
             wire["tool_calls"] = calls
-            if not reasoning and self._profile.needs_reasoning:
-                reasoning = NO_REASONING
-        if reasoning:
-            wire[self._profile.reasoning_field] = reasoning
+        wire.update(self._reasoning_fields(message, reasoning, calls=bool(calls)))
         yield self._with_name(wire, message)
 
     def flush(self) -> Iterator[JsonObject]:
@@ -107,17 +117,27 @@ class MessageEncoder:
             yield {"role": "user", "content": self._returned}
             self._returned = []
 
+    def _reasoning_fields(self, message: Message, reasoning: str, *, calls: bool) -> JsonObject:
+        if calls and not reasoning and self._profile.needs_reasoning:
+            reasoning = NO_REASONING
+        fields: JsonObject = {self._profile.reasoning_field: reasoning} if reasoning else {}
+        if self._profile.reasoning_details and (details := _details(message)):
+            fields["reasoning_details"] = details
+        return fields
+
     def _reasoning(self, path: str, message: Message) -> str:
         """The reasoning that the vendor takes back. A signature marks another format's: this one has none."""
         taken = []
         for index, part in enumerate(message.parts):
             if part.WhichOneof("content") == "reasoning":
                 reasoning = part.reasoning
+                if self._profile.reasoning_details and unwrap(reasoning.signature):
+                    continue
                 if self._profile.reasoning_field and not reasoning.signature and not reasoning.redacted:
                     taken.append(reasoning.text)
                 else:
                     self.left_out.append(f"{path}[{index}].reasoning")
-            elif part.tool_call.signature:
+            elif part.tool_call.signature and not self._signature(part.tool_call):
                 self.left_out.append(f"{path}[{index}].tool_call.signature")
         return "".join(taken)
 
@@ -145,10 +165,15 @@ class MessageEncoder:
                     encoded.append(media)
         return encoded if len(encoded) > len(texts) else "\n".join(texts)
 
-    def _tool_call(self, part: Part) -> JsonObject:
-        call = part.tool_call
+    def _tool_call(self, call: ToolCall, *, first: bool) -> JsonObject:
         function = {"name": self._names.to_wire(call.name), "arguments": arguments_text(call)}
-        return {"id": self._call_id(call.id), "type": "function", "function": function}
+        signature = self._signature(call) or (self._unsigned if first else "")
+        signed = thought_signatures.extra_content(signature) if signature else {}
+        return {"id": self._call_id(call.id), "type": "function", "function": function, **signed}
+
+    def _signature(self, call: ToolCall) -> str:
+        """The call's signature, if the vendor takes it back."""
+        return thought_signatures.unwrap(call.signature) if self._profile.thought_signatures else ""
 
     def _tool_result(self, path: str, result: ToolResult) -> JsonObject:
         texts, before = [], len(self._returned)
@@ -164,8 +189,7 @@ class MessageEncoder:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
         text = "\n".join(texts)
         text = "" if is_blank(text) else text
-        if not text and result.HasField("structured"):
-            text = to_json(result.structured).decode()
+        text = text or structured_text(result)
         if not text and len(self._returned) > before:
             text = SHOWN_BELOW
         return {
@@ -192,6 +216,15 @@ MEDIA_CAPTION: Final = "Returned by {name} (call {call}):"
 SHOWN_BELOW: Final = "(shown below)"
 _EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
 """Whether the tool failed → text of an empty result: some servers refuse an empty tool message."""
+
+
+def _reasoning_paths(path: str, message: Message) -> list[str]:
+    kinds = [part.WhichOneof("content") for part in message.parts]
+    return [f"{path}[{index}].reasoning" for index, kind in enumerate(kinds) if kind == "reasoning"]
+
+
+def _details(message: Message) -> list[Any]:
+    return [each for part in message.parts for each in unwrap(part.reasoning.signature)]
 
 
 def _image(part: Part) -> JsonObject | None:

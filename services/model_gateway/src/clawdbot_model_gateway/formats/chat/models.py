@@ -10,6 +10,7 @@ import orjson
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.provider import VendorModel
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, load_json
 
 NON_CHAT_MODELS: Final = re.compile(
     r"embed|rerank|whisper|tts|transcribe|dall-e|image|moderation|realtime|sora|audio", re.IGNORECASE
@@ -39,6 +40,21 @@ def decode_models(body: bytes) -> Sequence[VendorModel]:
         raise ProtocolViolation("GET models did not return a list of models") from None
     # The sort is stable: models that chat keep the backend's order.
     return sorted(models, key=lambda model: bool(NON_CHAT_MODELS.search(model.name)))
+
+
+def decode_roots(body: bytes) -> Mapping[str, str]:
+    """Name → the model that vLLM serves under it, where the list of models says so."""
+    listed = as_object(load_json(body)).get("data")
+    models = [as_object(each) for each in listed] if isinstance(listed, list) else []
+    return {str(each.get("id")): root for each in models if (root := as_string(each.get("root")))}
+
+
+def decode_template(body: bytes) -> str:
+    """The template in the response to llama.cpp's GET /props; empty if there is none."""
+    try:
+        return as_string(as_object(load_json(body)).get("chat_template"))
+    except ValueError:
+        return ""
 
 
 def _context_length(listed: Mapping[str, Any]) -> int:

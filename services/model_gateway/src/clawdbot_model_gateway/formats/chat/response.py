@@ -20,12 +20,13 @@ from typing_extensions import override
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.formats.chat.reasoning_details import ReasoningDetails
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.chat.usage import decode_usage, find_usage
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
-from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -61,10 +62,11 @@ class ResponseDecoder(ReplyDecoder):
         warnings: Sequence[Warning],
         names: ToolNames,
         errors: ErrorMapper,
-        think_tags: ThinkTags = "never",
+        think_tags: ThinkTagModes | None = None,
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._calls = ToolCallAccumulator(names)
+        self._details = ReasoningDetails()
         self._refused = False
 
     @override
@@ -87,7 +89,9 @@ class ResponseDecoder(ReplyDecoder):
     def finish(self, out: list[Event]) -> None:
         reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
         self._start(None, out)
-        self._text.end(out)
+        self._end_text(reason, out)
+        if signature := self._details.signature():
+            out.append(events.reasoning_delta("", signature=signature))
         complete = [*self._calls.finish(out)]
         if reason == FINISH_REASON_STOP:
             # A forced call ends in "stop", and so does a refusal.
@@ -112,6 +116,8 @@ class ResponseDecoder(ReplyDecoder):
         reasoning = next((text for key in REASONING_FIELDS if (text := as_string(delta.get(key)))), "")
         if reasoning:
             self._text.add_reasoning(reasoning, out)
+        if details := delta.get("reasoning_details"):
+            self._details.add(details)
         content = delta.get("content")
         if content:
             self._decode_content(content, out)

@@ -13,6 +13,7 @@ from typing import Any
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner
 from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_text
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, dump_exactly
@@ -31,6 +32,7 @@ class _PartialCall:
         self.wire_name = ""
         self.arguments = ""
         self.text = TextJoiner()
+        self.signature = b""
         self.guessed_index: Any = None
         """An index whose fragments seem to be its own, since it was the only call."""
         self.broken = False
@@ -73,6 +75,7 @@ class ToolCallAccumulator:
             if call.started and not call.broken and (call.arguments or not strays):
                 parsed = call_from_text(call.id, self._names.from_wire(call.wire_name), call.arguments)
             if parsed is not None:
+                parsed.signature = call.signature
                 out.append(events.tool_call_done(call.index, parsed))
             yield parsed is not None
 
@@ -87,6 +90,7 @@ class ToolCallAccumulator:
         call = self._call_of(fragment.get("index"), vendor_id, name, arguments)
         if call is None:
             return
+        call.signature = call.signature or thought_signatures.in_extra_content(fragment)
         if name:
             self._add_name(call, name, out)
         self._add_arguments(call, call.text.add(arguments), out)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final
 
+import orjson
 from clawdbot.common.v1.message_pb2 import (
     ROLE_ASSISTANT,
     ROLE_SYSTEM,
@@ -24,13 +25,12 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
-from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import is_blank, prepare
+from clawdbot_model_gateway.formats.conversation import Repairs, is_blank, prepare
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.gemini import thought_signatures
-from clawdbot_model_gateway.formats.tool_call import arguments_object
+from clawdbot_model_gateway.formats.tool_call import arguments_object, structured_text
 
 JsonObject = dict[str, Any]
 
@@ -60,13 +60,14 @@ class MessageEncoder:
         """Paths of what was left out."""
         self.left_out: list[str] = []
         """Paths of reasoning that was left out."""
+        self.repairs = Repairs()
 
     def encode(self, request: GenerateRequest) -> JsonObject:
         """`contents` and, if there are instructions, `systemInstruction`."""
         instructions: list[JsonObject] = []
         contents: list[JsonObject] = []
         # Neighbours of one role become one content: Gemini requires results of parallel calls together.
-        for role, group in groupby(prepare(request.messages), key=lambda pair: pair[1].role):
+        for role, group in groupby(prepare(request.messages, self.repairs), key=lambda pair: pair[1].role):
             self._needs_signature = self._gemini_3
             parts = [part for index, message in group for part in self._message(index, message)]
             if role == ROLE_SYSTEM:
@@ -156,8 +157,8 @@ class MessageEncoder:
                 self.unsupported.append(f"{path}.content[{index}]")
         output: Any = "\n".join(texts)
         if not output:
-            plain = to_plain(result.structured) if result.HasField("structured") else None
-            output = EMPTY_RESULTS[result.is_error] if plain is None else plain
+            structured = structured_text(result)
+            output = orjson.Fragment(structured) if structured else EMPTY_RESULTS[result.is_error]
         response = {"error" if result.is_error else "output": output}
         function: JsonObject = {"id": result.call_id, "name": self._names.to_wire(name), "response": response}
         if media:

@@ -156,6 +156,7 @@ class RequestEncoder:
             warnings += enforce_strict(request, [not_supported(path, self._provider) for path in unsupported])
         warnings += unsupported_defaults(self._default_names, request, supported, self._provider)
         warnings += reasoning_left_out(messages.left_out, self._provider)
+        warnings += messages.repairs.warnings()
         return EncodedRequest(body, names, warnings)
 
     def _default_config(self, supported: AbstractSet[str]) -> Mapping[str, Any]:

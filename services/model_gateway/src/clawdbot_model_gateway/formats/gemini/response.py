@@ -22,9 +22,9 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.gemini.usage import decode_usage, merge_counts
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_object
 from clawdbot_model_gateway.formats.vendor_json import as_string
-from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -64,7 +64,7 @@ class ResponseDecoder(ReplyDecoder):
         warnings: Sequence[Warning],
         names: ToolNames,
         errors: ErrorMapper,
-        think_tags: ThinkTags = "never",
+        think_tags: ThinkTagModes | None = None,
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._names = names
@@ -102,7 +102,7 @@ class ResponseDecoder(ReplyDecoder):
             # Gemini has no finish reason of its own for tool calls.
             reason = FINISH_REASON_TOOL_CALLS
         self._start(None, out)
-        self._text.end(out)
+        self._end_text(reason, out)
         self._report_usage(decode_usage(self._counts))
         self._end_reply(reason, out)
 

@@ -21,12 +21,11 @@ from clawdbot.common.v1.message_pb2 import (
     Part,
     ToolResult,
 )
-from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank
 from clawdbot_model_gateway.formats.data_urls import inlined
-from clawdbot_model_gateway.formats.tool_call import arguments_object
+from clawdbot_model_gateway.formats.tool_call import arguments_object, structured_text
 
 JsonObject = dict[str, Any]
 
@@ -131,8 +130,7 @@ class MessageEncoder:
             else:
                 self.unsupported.append(f"{path}.content[{index}]")
         text = "\n".join(texts)
-        if not text and result.HasField("structured"):
-            text = to_json(result.structured).decode()
+        text = text or structured_text(result)
         if not text and len(self._returned_images) > before:
             text = SHOWN_BELOW
         wire: JsonObject = {

@@ -10,6 +10,9 @@ from typing import Any, Final
 import orjson
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.formats.think_tags import go_opens_thought
+from clawdbot_model_gateway.formats.vendor_json import as_string
+from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 
 EFFORT_FAMILIES: Final = ("gptoss", "gpt-oss")
 """Families whose models take "low", "medium" or "high"; Ollama refuses these words for all others."""
@@ -31,6 +34,8 @@ class ModelProfile:
     thinks: bool = False
     takes_effort: bool = False
     """Whether the length of its thinking can be set in degrees, not only on and off."""
+    think_tags: ThinkTags = "auto"
+    """Where its text contains reasoning, by its template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ def decode_show(body: bytes, num_ctx: int | None) -> ModelProfile:
         chats="completion" in capabilities,
         thinks="thinking" in capabilities,
         takes_effort=family.startswith(EFFORT_FAMILIES),
+        think_tags="open" if go_opens_thought(as_string(shown.get("template"))) else "auto",
     )
 
 

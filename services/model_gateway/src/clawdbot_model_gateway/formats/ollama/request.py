@@ -33,7 +33,7 @@ from clawdbot_model_gateway.core.supported_fields import (
     warnings_for,
 )
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import prepare, with_question
+from clawdbot_model_gateway.formats.conversation import Repairs, prepare, with_question
 from clawdbot_model_gateway.formats.ollama.messages import MessageEncoder
 from clawdbot_model_gateway.formats.ollama.models import ModelProfile
 
@@ -115,7 +115,8 @@ class RequestEncoder:
         names = ToolNames(tool.name for tool in request.tools)
         messages = MessageEncoder(names, request.messages)
         body: JsonObject = {"model": model, "stream": True, **self._defaults.body}
-        prepared = with_question(prepare(request.messages))
+        repairs = Repairs()
+        prepared = with_question(prepare(request.messages, repairs))
         body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
         body["messages"] += messages.flush()
         options = {**self._defaults.options, **dict(_sampling_options(request))}
@@ -136,6 +137,7 @@ class RequestEncoder:
                 request, [not_supported(path, self._provider) for path in messages.unsupported]
             )
         warnings += reasoning_left_out(messages.left_out, self._provider)
+        warnings += repairs.warnings()
         return EncodedRequest(orjson.dumps(body), names, warnings)
 
     def _add_tools(self, request: GenerateRequest, names: ToolNames, body: JsonObject) -> AbstractSet[str]:

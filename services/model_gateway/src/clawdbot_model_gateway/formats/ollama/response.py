@@ -21,8 +21,8 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_string, count_in, dump_exactly
-from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -45,7 +45,7 @@ class ResponseDecoder(ReplyDecoder):
         warnings: Sequence[Warning],
         names: ToolNames,
         errors: ErrorMapper,
-        think_tags: ThinkTags = "never",
+        think_tags: ThinkTagModes | None = None,
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._calls = ToolCallAccumulator(names)
@@ -77,8 +77,8 @@ class ResponseDecoder(ReplyDecoder):
     @override
     def finish(self, out: list[Event]) -> None:
         self._start(None, out)
-        self._text.end(out)
         reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
+        self._end_text(reason, out)
         complete = [*self._calls.finish(out)]
         if reason == FINISH_REASON_STOP and complete:
             reason = FINISH_REASON_TOOL_CALLS if all(complete) else FINISH_REASON_MODEL_ERROR

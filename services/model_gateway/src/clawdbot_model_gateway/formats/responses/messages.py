@@ -22,13 +22,12 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
-from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import is_blank, prepare
+from clawdbot_model_gateway.formats.conversation import Repairs, is_blank, prepare
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.responses import thought_signatures
-from clawdbot_model_gateway.formats.tool_call import arguments_text
+from clawdbot_model_gateway.formats.tool_call import arguments_text, structured_text
 
 JsonObject = dict[str, Any]
 
@@ -48,21 +47,25 @@ class MessageEncoder:
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
+        self._paths: dict[int, str] = {}
+        """Id of an item with reasoning → its path."""
         self.unsupported: list[str] = []
         """Paths of what was left out."""
         self.left_out: list[str] = []
         """Paths of reasoning that was left out."""
+        self.repairs = Repairs()
 
     def encode(self, request: GenerateRequest) -> JsonObject:
         """`input` and, if the conversation opens with instructions, `instructions`."""
         instructions: list[str] = []
         items: list[JsonObject] = []
-        for index, message in prepare(request.messages):
+        for index, message in prepare(request.messages, self.repairs):
             encoded = [*self._message(f"messages[{index}]", message)]
             if message.role == ROLE_SYSTEM and not items:
                 instructions += [_text_of(item["content"]) for item in encoded]
             else:
                 items += encoded
+        items = self._with_followers(items) if self._paths else items
         if not instructions:
             return {"input": items}
         text = "\n\n".join(instructions)
@@ -70,6 +73,16 @@ class MessageEncoder:
             # The API refuses a request without an input.
             return {"input": [{"role": "developer", "content": text}]}
         return {"instructions": text, "input": items}
+
+    def _with_followers(self, items: list[JsonObject]) -> list[JsonObject]:
+        """The items. The API refuses reasoning that no text and no call of the assistant follows."""
+        kept: list[JsonObject] = []
+        for item in reversed(items):
+            if item.get("type") == "reasoning" and not (kept and _is_assistants(kept[-1])):
+                self.left_out.append(self._paths[id(item)])
+            else:
+                kept.append(item)
+        return kept[::-1]
 
     def _message(self, path: str, message: Message) -> Iterator[JsonObject]:
         """The message's items, in the order of its parts."""
@@ -104,6 +117,7 @@ class MessageEncoder:
         if item is None:
             self.left_out.append(f"{path}.reasoning")
         else:
+            self._paths[id(item)] = f"{path}.reasoning"
             yield item
 
     def _tool_call(self, path: str, part: Part) -> Iterator[JsonObject]:
@@ -123,10 +137,12 @@ class MessageEncoder:
         for index, each in enumerate(result.content):
             content += self._content(f"{path}.tool_result.content[{index}]", each, media=True)
         output: Any = _text_of(content) if all(each["type"] == "input_text" for each in content) else content
-        if not output and result.HasField("structured"):
-            output = to_json(result.structured).decode()
-        output = output or EMPTY_RESULTS[result.is_error]
+        output = output or structured_text(result) or EMPTY_RESULTS[result.is_error]
         yield {"type": "function_call_output", "call_id": result.call_id, "output": output}
+
+
+def _is_assistants(item: JsonObject) -> bool:
+    return item.get("type") in {"reasoning", "function_call"} or item.get("role") == "assistant"
 
 
 _ITEM_ENCODERS: Final[Mapping[str, Callable[[MessageEncoder, str, Part], Iterator[JsonObject]]]] = {

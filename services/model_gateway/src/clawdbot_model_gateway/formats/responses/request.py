@@ -160,6 +160,7 @@ class RequestEncoder:
             warnings += enforce_strict(request, [not_supported(path, self._provider) for path in unsupported])
         warnings += unsupported_defaults(self._defaults.sampling, request, supported, self._provider)
         warnings += reasoning_left_out(messages.left_out, self._provider)
+        warnings += messages.repairs.warnings()
         return EncodedRequest(body, names, warnings)
 
     def _reasons(self, model: str) -> bool:

@@ -27,8 +27,8 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.chat.usage import decode_usage
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.output_items import OutputItems
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object
-from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -68,7 +68,7 @@ class ResponseDecoder(ReplyDecoder):
         warnings: Sequence[Warning],
         names: ToolNames,
         errors: ErrorMapper,
-        think_tags: ThinkTags = "never",
+        think_tags: ThinkTagModes | None = None,
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._items = OutputItems(names, self._text)
@@ -99,7 +99,7 @@ class ResponseDecoder(ReplyDecoder):
     @override
     def finish(self, out: list[Event]) -> None:
         self._start(None, out)
-        self._text.end(out)
+        self._end_text(events.finish_reason(self.finish_reason, FINISH_REASONS), out)
         completed = self.finish_reason == "completed"
         complete_calls = [*self._items.finish_calls(out, completed=completed)]
         reason, raw = self._reason(complete_calls), self.finish_reason

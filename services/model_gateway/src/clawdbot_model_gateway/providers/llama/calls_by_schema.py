@@ -19,11 +19,18 @@ from clawdbot.common.v1.finish_reason_pb2 import (
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, ROLE_TOOL, ROLE_USER, Message, Part, ToolCall
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, ToolChoice, Warning  # noqa: A004 - the contract has this name
-from clawdbot_servicekit.structs import to_json, to_plain, to_struct
+from clawdbot_servicekit.structs import to_plain, to_struct
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.supported_fields import NOT_SUPPORTED, enforce_strict
+from clawdbot_model_gateway.formats.tool_call import (
+    arguments_object,
+    arguments_text,
+    call_from_object,
+    structured_text,
+)
+from clawdbot_model_gateway.formats.vendor_json import load_exactly
 
 ANY_ARGUMENTS: Final[Mapping[str, Any]] = {"type": "object"}
 TOOLS_LEFT_OUT: Final = Warning(
@@ -168,27 +175,25 @@ def _as_text(message: Message) -> Message:
 def _part_as_text(part: Part) -> Part:
     if part.HasField("tool_call"):
         call = part.tool_call
-        return Part(text=_call_text(call.name, to_plain(call.arguments)))
+        return Part(text=_call_text(call.name, arguments_object(call)))
     if part.HasField("tool_result"):
         result = part.tool_result
         text = "\n".join(each.text for each in result.content if each.text)
-        text = text or to_json(result.structured).decode()
+        text = text or structured_text(result) or "{}"
         return Part(text=f"{result.name or 'The tool'} returned: {text}")
     return part
 
 
-def _call_text(name: str, arguments: Mapping[str, Any]) -> str:
+def _call_text(name: str, arguments: Any) -> str:
     return orjson.dumps({"name": name, "arguments": arguments}).decode()
 
 
 def _parse(text: str) -> ToolCall | None:
     """The call; None if the text was cut off."""
     try:
-        plain = orjson.loads(text)
-        return ToolCall(
-            id=f"call_{secrets.token_hex(12)}", name=plain["name"], arguments=to_struct(plain["arguments"])
-        )
-    except (ValueError, TypeError, KeyError):
+        plain = load_exactly(text.encode())
+        return call_from_object(f"call_{secrets.token_hex(12)}", plain["name"], plain["arguments"])
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
@@ -197,6 +202,6 @@ def _call_events(call: ToolCall | None) -> list[Event]:
         return []
     return [
         events.tool_call_started(0, call.id, call.name),
-        events.tool_call_delta(0, to_json(call.arguments).decode()),
+        events.tool_call_delta(0, arguments_text(call)),
         events.tool_call_done(0, call),
     ]
