@@ -23,6 +23,8 @@ from clawdbot_servicekit.settings.values import MAX_COUNT, matching, resolve_pat
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
+from clawdbot_model_gateway.limits_settings import LimitsSettings, PriceSettings
+
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
 
@@ -134,6 +136,8 @@ class BackendSettings(Section):
     """Additional headers of each request."""
     http: HttpSettings = HttpSettings()
     queue: QueueSettings = QueueSettings()
+    prices: Mapping[str, PriceSettings] = Field(default_factory=dict)
+    """By the vendor's name of the model; "*" is any other model."""
 
     max_tokens: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Default for requests that do not set it; so are the fields below."""
@@ -321,6 +325,7 @@ class GatewaySettings(SharedSettings):
     models: ModelsSettings | None = None
     """Several backends, with aliases. With neither, the gateway discovers one: backend_config.py."""
     gateway: GatewaySection = GatewaySection()
+    limits: LimitsSettings = LimitsSettings()
     media: MediaSettings = MediaSettings()
 
     @model_validator(mode="after")

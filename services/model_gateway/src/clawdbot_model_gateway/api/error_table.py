@@ -10,6 +10,7 @@ from grpc import StatusCode
 
 from clawdbot_model_gateway.core import errors
 from clawdbot_model_gateway.core.alias_overrides import OverrideStoreUnavailable
+from clawdbot_model_gateway.core.limits.usage_ledger import UsageUnavailable
 from clawdbot_model_gateway.core.reply_cache.port import CacheNotFlushed
 
 MESSAGE: Final = "{target}: {detail}. {advice}{other_attempts}"
@@ -54,6 +55,12 @@ def error_table() -> ErrorTable:
                 "CACHE_NOT_FLUSHED",
                 "Redis could not be reached and may still serve what it has: {explanation}. "
                 "The workers of this machine are flushed.",
+                retryable=True,
+            ),
+            UsageUnavailable: ErrorRule(
+                StatusCode.UNAVAILABLE,
+                "USAGE_UNAVAILABLE",
+                "The records of usage cannot be read now: {explanation}",
                 retryable=True,
             ),
             OverrideStoreUnavailable: ErrorRule(

@@ -8,10 +8,12 @@ from typing import Final
 from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_BYPASS, CacheStatus, GenerateRequest
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot_servicekit.call_record import annotate
+from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, GenerationHooks
+from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, attempt_order
 
@@ -27,9 +29,17 @@ class CallLifecycle:
         router: resolves names to targets.
         hooks: runs the points before_generate and generation_done.
         draw: uniform numbers in [0, 1), for the weights of targets.
+        usage: counts what calls have used; None: it is not counted.
     """
 
-    def __init__(self, router: Router, hooks: GenerationHooks, draw: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        router: Router,
+        hooks: GenerationHooks,
+        draw: Callable[[], float],
+        usage: UsageMeter | None = None,
+    ) -> None:
+        self._usage = usage
         self._router = router
         self._hooks = hooks
         self._draw = draw
@@ -50,6 +60,8 @@ class CallLifecycle:
 
     def _report(self, attempts: RequestAttempts) -> None:
         last = attempts.last
+        if self._usage is not None:
+            self._usage.record(current_caller(), attempts)
         annotate(
             model=attempts.request.model or DEFAULT_ALIAS, target=last.target_name, outcome=attempts.outcome
         )

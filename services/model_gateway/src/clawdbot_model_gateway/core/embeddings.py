@@ -20,6 +20,7 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import CannotEmbed, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.hooks import GenerationHooks
+from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.token_estimate import estimate_tokens
@@ -49,6 +50,7 @@ class Embeddings:
         hooks: runs the points before_generate and generation_done.
         limits: of one request.
         draw: uniform numbers in [0, 1), for the weights of targets.
+        usage: counts what calls have used; None: it is not counted.
     """
 
     def __init__(
@@ -59,8 +61,9 @@ class Embeddings:
         hooks: GenerationHooks,
         limits: EmbedLimits,
         draw: Callable[[], float] = random,
+        usage: UsageMeter | None = None,
     ) -> None:
-        self._lifecycle = CallLifecycle(router, hooks, draw)
+        self._lifecycle = CallLifecycle(router, hooks, draw, usage)
         self._backends = backends
         self._limits = limits
 
@@ -79,6 +82,7 @@ class Embeddings:
         with await self._lifecycle.start(labels) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
+                attempt.prices = backend.prices
                 try:
                     async with backend.slot(request) as provider:
                         attempt.model = await backend.model_for(attempt.target.model)
@@ -95,7 +99,7 @@ class Embeddings:
                 except ModelError as error:
                     attempts.record_error(attempt, error)
                 else:
-                    attempt.usage, attempt.outcome = _usage(request, result), EMBEDDED
+                    attempt.usage, attempt.outcome = attempt.priced(_usage(request, result)), EMBEDDED
                     return EmbedResponse(
                         embeddings=embeddings,
                         usage=attempt.usage,
