@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from clawdbot_servicekit.errors import StartupError
+
+from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.limits.accounting import Accounting
+from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
+from clawdbot_model_gateway.core.limits.limit_store import LimitStore
+from clawdbot_model_gateway.core.limits.limits import Limits
 from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
 from clawdbot_model_gateway.core.limits.prices import PER_MICRO, Price, Prices
+from clawdbot_model_gateway.core.limits.quotas import Kind, Limit, Quota, Quotas
 from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.limits.usage_report import UsageReport
-from clawdbot_model_gateway.limits_settings import PriceSettings
+from clawdbot_model_gateway.core.limits.windows import Rate
+from clawdbot_model_gateway.limits_settings import (
+    LevelSettings,
+    LimitsSettings,
+    PriceSettings,
+    QuotaSettings,
+)
 from clawdbot_model_gateway.settings import GatewaySettings
+from clawdbot_model_gateway.stores.in_memory.limit_store import InMemoryLimitStore
+from clawdbot_model_gateway.stores.sqlite.limit_store import SqliteLimitStore, SqliteSavedCounters
 from clawdbot_model_gateway.stores.sqlite.usage_ledger import SqliteUsageLedger
 
 
@@ -20,15 +35,74 @@ class Accounts:
 
     Args:
         settings: the gateway's settings.
+        backends: by name.
         folder: for what the workers of this machine share.
     """
 
-    def __init__(self, settings: GatewaySettings, folder: Path) -> None:
+    def __init__(self, settings: GatewaySettings, backends: Mapping[str, Backend], folder: Path) -> None:
+        section = settings.limits
         self.metrics = LimitMetrics()
         ledger = SqliteUsageLedger(folder)
-        self.meter = UsageMeter(ledger, self.metrics)
-        self.report = UsageReport(ledger, self.meter)
-        self.background = Accounting(ledger, self.meter, settings.limits.usage_retention)
+        meter = UsageMeter(ledger, self.metrics)
+        quotas = _quotas(section)
+        store, limits = None, None
+        if quotas.kinds:
+            _check_prices(quotas, backends)
+            store = _store(settings, folder)
+            limits = Limits(
+                quotas,
+                store,
+                backends,
+                self.metrics,
+                alert_at=section.alert_at,
+                reserve_output=section.reserve_output,
+                refuse_on_error=section.on_error == "refuse",
+                timeout=section.timeout,
+            )
+        self.calls = CallAccounts(meter, limits)
+        self.report = UsageReport(ledger, meter)
+        self.background = Accounting(ledger, meter, section.usage_retention, store)
+
+
+def _check_prices(quotas: Quotas, backends: Mapping[str, Backend]) -> None:
+    if "cost" in quotas.kinds and not any(each.prices for each in backends.values()):
+        raise StartupError(
+            "limits: the cost is limited, but no backend has prices, so that everything would be free: "
+            'add them, such as `prices: {"*": {input: 1.25, output: 10}}` (US dollars for a million tokens).'
+        )
+
+
+def _store(settings: GatewaySettings, folder: Path) -> LimitStore:
+    """The store of limits: as much as the deployment needs, and no more."""
+    if settings.server.workers > 1:
+        return SqliteLimitStore(folder)
+    return InMemoryLimitStore(SqliteSavedCounters(folder))
+
+
+def _quotas(settings: LimitsSettings) -> Quotas:
+    return Quotas(
+        _quota(settings.installation),
+        _quota(settings.tenant),
+        {name: _quota(each) for name, each in settings.tenants.items()},
+        _quota(settings.key),
+        {name: _quota(each) for name, each in settings.keys.items()},
+    )
+
+
+def _quota(settings: LevelSettings) -> Quota:
+    return Quota(_limits(settings), {name: _limits(each) for name, each in settings.models.items()})
+
+
+def _limits(settings: QuotaSettings) -> tuple[Limit, ...]:
+    rates: Mapping[Kind, tuple[Rate, ...]] = {
+        "requests": settings.requests,
+        "tokens": settings.tokens,
+        "cost": settings.cost,
+    }
+    limits = [Limit(kind, each.amount, each) for kind, values in rates.items() for each in values]
+    if settings.concurrent is not None:
+        limits.append(Limit("concurrent", settings.concurrent))
+    return tuple(limits)
 
 
 def prices(settings: Mapping[str, PriceSettings]) -> Prices:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -24,11 +23,10 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from typing_extensions import override
 
 from clawdbot_model_gateway.limits_settings import LimitsSettings, PriceSettings
+from clawdbot_model_gateway.redis_url import redis_url
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
-
-REDIS_URL: Final = re.compile(r"(rediss?|unix)://\S+")
 
 Name = Annotated[
     str,
@@ -273,12 +271,7 @@ class CacheSettings(Section):
     redis: Secret | None = None
     """URL of a Redis or Valkey that replicas share: redis://, rediss:// or unix://."""
 
-    @field_validator("redis")
-    @classmethod
-    def _redis_url(cls, url: Secret | None) -> Secret | None:
-        if url is not None and not REDIS_URL.fullmatch(url.get_secret_value()):
-            raise ValueError("expected a URL such as redis://localhost:6379/0")
-        return url
+    _redis_url = field_validator("redis")(redis_url)
 
 
 class GatewaySection(Section):

@@ -80,7 +80,7 @@ def build(
     )
     cache_metrics = CacheMetrics()
     replies = cached_replies(settings.gateway.cache, settings.state_dir / FOLDER, cache_metrics)
-    accounts = Accounts(settings, settings.state_dir / FOLDER)
+    accounts = Accounts(settings, backends, settings.state_dir / FOLDER)
     generation = Generation(
         router,
         backends,
@@ -88,11 +88,11 @@ def build(
         limits=limits,
         replies=replies,
         draw=draw,
-        usage=accounts.meter,
+        accounts=accounts.calls,
     )
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
     embeddings = Embeddings(
-        router, backends, hooks=hooks, limits=embed_limits, draw=draw, usage=accounts.meter
+        router, backends, hooks=hooks, limits=embed_limits, draw=draw, accounts=accounts.calls
     )
     token_counts = TokenCounts(router, backends, limits=limits)
     admin = ModelAdmin(router, backends, switching=switching, replies=replies)

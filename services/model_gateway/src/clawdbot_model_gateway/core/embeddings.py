@@ -20,7 +20,7 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import CannotEmbed, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.hooks import GenerationHooks
-from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
+from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.token_estimate import estimate_tokens
@@ -50,7 +50,7 @@ class Embeddings:
         hooks: runs the points before_generate and generation_done.
         limits: of one request.
         draw: uniform numbers in [0, 1), for the weights of targets.
-        usage: counts what calls have used; None: it is not counted.
+        accounts: limits calls and counts what they have used; None: nothing does.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Embeddings:
         hooks: GenerationHooks,
         limits: EmbedLimits,
         draw: Callable[[], float] = random,
-        usage: UsageMeter | None = None,
+        accounts: CallAccounts | None = None,
     ) -> None:
-        self._lifecycle = CallLifecycle(router, hooks, draw, usage)
+        self._lifecycle = CallLifecycle(router, hooks, draw, accounts)
         self._backends = backends
         self._limits = limits
 
@@ -79,7 +79,7 @@ class Embeddings:
         if violations:
             raise InvalidRequest(violations)
         labels = GenerateRequest(model=request.model)
-        with await self._lifecycle.start(labels) as attempts:
+        with await self._lifecycle.start(labels, lambda: _estimated_tokens(request)) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
                 attempt.prices = backend.prices
@@ -145,6 +145,10 @@ def _usage(request: EmbedRequest, result: EmbeddingResult) -> Usage:
     if result.usage.provenance != USAGE_PROVENANCE_UNSPECIFIED:
         return result.usage
     return Usage(
-        input_tokens=sum(map(estimate_tokens, request.texts)),
+        input_tokens=_estimated_tokens(request),
         provenance=USAGE_PROVENANCE_ESTIMATED,
     )
+
+
+def _estimated_tokens(request: EmbedRequest) -> int:
+    return sum(map(estimate_tokens, request.texts))
