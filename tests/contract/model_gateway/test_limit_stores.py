@@ -8,8 +8,11 @@ import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+import redis
 from clawdbot_model_gateway.core.limits.limit_store import LimitStoreUnavailable, Reservation
 from clawdbot_model_gateway.stores.in_memory.limit_store import InMemoryLimitStore
+from clawdbot_model_gateway.stores.redis import limit_store as redis_limit_store
+from clawdbot_model_gateway.stores.redis.limit_store import RedisLimitStore
 from clawdbot_model_gateway.stores.sqlite.limit_store import SqliteLimitStore, SqliteSavedCounters
 from clawdbot_servicekit.errors import StartupError
 
@@ -20,6 +23,7 @@ from tests.contract.model_gateway.limit_store_contract import (
     reserve,
     room,
 )
+from tests.support.redis_server import redis_server, silent_server, until
 
 
 @asynccontextmanager
@@ -155,6 +159,137 @@ class TestSqliteLimitStore(LimitStoreContract):
         (tmp_path / "gateway" / "limits.sqlite").write_text("no database at all, and long enough to see" * 99)
         with pytest.raises(LimitStoreUnavailable):
             await reserve(store, charge())
+
+
+class TestRedisLimitStore(LimitStoreContract):
+    @pytest.fixture
+    def server(self, tmp_path):
+        with redis_server(tmp_path) as server:
+            yield server
+
+    @pytest.fixture(autouse=True)
+    def patient(self, monkeypatch):
+        """A busy machine takes longer than a dead server is waited for."""
+        monkeypatch.setattr(redis_limit_store, "SOCKET_TIMEOUT", 10.0)
+
+    @pytest.fixture
+    async def store(self, server):
+        async with started(RedisLimitStore(server.url)) as store:
+            yield store
+
+    @pytest.fixture
+    async def other(self, server, store):
+        async with started(RedisLimitStore(server.url)) as other:
+            yield other
+
+    @pytest.fixture
+    def stores(self, runner, server):
+        stack = AsyncExitStack()
+
+        async def open_all():
+            return [await stack.enter_async_context(started(RedisLimitStore(server.url))) for _ in range(2)]
+
+        yield runner.run(open_all())
+        runner.run(stack.aclose())
+
+    async def test_what_was_used_outlives_a_restart_and_what_was_reserved_does_not(self, store, server):
+        store.settle(await reserve(store, charge(5)), [3])
+        await reserve(store, charge(4))
+        await store.stop()
+        async with started(RedisLimitStore(server.url)) as later:
+            assert await room(later) == 7
+
+    async def test_the_reservations_of_a_process_that_died_are_free_after_a_while(
+        self, store, other, monkeypatch
+    ):
+        monkeypatch.setattr(redis_limit_store, "LEASE", 0.3)
+        await reserve(store, charge(4), concurrent())
+        assert await room(other) == 6
+        # As if it was killed: it renews its lease no more.
+        store._task.cancel()
+
+        async def is_free():
+            return await room(other) == 10 and await room(other, "concurrent", 1) == 1
+
+        await until(is_free)
+
+    async def test_a_process_that_lives_keeps_its_reservations(self, store, other, monkeypatch):
+        monkeypatch.setattr(redis_limit_store, "LEASE", 2.0)
+        await reserve(store, charge(4))
+        for _ in range(12):
+            await store.maintain()
+            await asyncio.sleep(0.25)
+            assert await room(other) == 6
+
+    async def test_nothing_stays_for_ever(self, store, server):
+        store.settle(await reserve(store, charge(), concurrent()), [1, 0])
+        await reserve(store, charge(bucket="b"), concurrent(bucket="c"))
+        with redis.Redis.from_url(server.url) as client:
+            names = client.keys("*")
+            assert len(names) >= 4
+            assert all(client.pttl(name) > 0 for name in names)
+
+    async def test_settlements_count_once_although_answers_are_lost(self, store, server, monkeypatch):
+        monkeypatch.setattr(redis_limit_store, "LEASE", 1.0)
+        reservation = await reserve(store, charge(5))
+        store.settle(reservation, [3])
+        script = store._script
+
+        async def answer_is_lost(**arguments):
+            await script(**arguments)
+            raise redis.ConnectionError
+
+        store._script = answer_is_lost
+        with pytest.raises(LimitStoreUnavailable):
+            await reserve(store, charge(2))
+        with pytest.raises(LimitStoreUnavailable):
+            await reserve(store, charge(2))
+        store._script = script
+        await working(store)
+        # Three are used. Nobody knows of the two that were reserved, until their owner is given up.
+        async with started(RedisLimitStore(server.url)) as later:
+            await until(lambda: room_is(later, 7), 40.0)
+
+
+async def working(store) -> None:
+    """Waits until a store that failed has found its server again."""
+
+    async def answers():
+        try:
+            await store.maintain()
+        except LimitStoreUnavailable:
+            return False
+        return True
+
+    await until(answers)
+
+
+async def room_is(store, expected: int) -> bool:
+    return await room(store) == expected
+
+
+async def test_a_redis_that_dies_is_an_error_at_once_and_comes_back(tmp_path):
+    with redis_server(tmp_path) as server:
+        async with started(RedisLimitStore(server.url)) as store:
+            reservation = await reserve(store, charge(5))
+            server.kill()
+            for _ in range(20):
+                with pytest.raises(LimitStoreUnavailable):
+                    await reserve(store, charge(1))
+            store.settle(reservation, [4])
+            server.start()
+            await working(store)
+            assert await room(store) == 6, "what was settled meanwhile counts"
+
+
+async def test_a_redis_that_hangs_is_an_error_and_then_takes_no_time():
+    with silent_server() as url:
+        async with started(RedisLimitStore(url)) as store:
+            with pytest.raises(LimitStoreUnavailable):
+                await reserve(store, charge(1))
+            for _ in range(200):
+                with pytest.raises(LimitStoreUnavailable):
+                    store.reserve([charge(1)])
 
 
 CHILD = """

@@ -5,10 +5,13 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 
 import pytest
+from clawdbot_model_gateway.core.limits.usage_ledger import UsageUnavailable
+from clawdbot_model_gateway.stores.redis.usage_ledger import RedisUsageLedger
 from clawdbot_model_gateway.stores.sqlite.usage_ledger import SqliteUsageLedger
 from clawdbot_servicekit.errors import StartupError
 
 from tests.contract.model_gateway.usage_ledger_contract import ANN, ONE, UsageLedgerContract, totals
+from tests.support.redis_server import redis_server
 
 
 @asynccontextmanager
@@ -42,3 +45,33 @@ class TestSqliteUsageLedger(UsageLedgerContract):
         (tmp_path / "file").write_text("")
         with pytest.raises(StartupError, match="state_dir"):
             await SqliteUsageLedger(tmp_path / "file" / "gateway").start()
+
+
+class TestRedisUsageLedger(UsageLedgerContract):
+    @pytest.fixture
+    def server(self, tmp_path):
+        with redis_server(tmp_path) as server:
+            yield server
+
+    @pytest.fixture
+    async def ledger(self, server):
+        async with started(RedisUsageLedger(server.url)) as ledger:
+            yield ledger
+
+    @pytest.fixture
+    async def other(self, server, ledger):
+        async with started(RedisUsageLedger(server.url)) as other:
+            yield other
+
+
+async def test_a_redis_that_dies_loses_no_batch(tmp_path):
+    with redis_server(tmp_path) as server:
+        async with started(RedisUsageLedger(server.url)) as ledger:
+            server.kill()
+            with pytest.raises(UsageUnavailable):
+                await ledger.add("1", {ANN: ONE})
+            with pytest.raises(UsageUnavailable):
+                await totals(ledger)
+            server.start()
+            await ledger.add("1", {ANN: ONE})
+            assert await totals(ledger) == {ANN: ONE}

@@ -15,6 +15,7 @@ from clawdbot_model_gateway.core.limits.limits import Limits
 from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
 from clawdbot_model_gateway.core.limits.prices import PER_MICRO, Price, Prices
 from clawdbot_model_gateway.core.limits.quotas import Kind, Limit, Quota, Quotas
+from clawdbot_model_gateway.core.limits.usage_ledger import UsageLedger
 from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.limits.usage_report import UsageReport
 from clawdbot_model_gateway.core.limits.windows import Rate
@@ -42,13 +43,14 @@ class Accounts:
     def __init__(self, settings: GatewaySettings, backends: Mapping[str, Backend], folder: Path) -> None:
         section = settings.limits
         self.metrics = LimitMetrics()
-        ledger = SqliteUsageLedger(folder)
+        redis = None if section.redis is None else section.redis.get_secret_value()
+        ledger = _ledger(redis, folder)
         meter = UsageMeter(ledger, self.metrics)
         quotas = _quotas(section)
         store, limits = None, None
         if quotas.kinds:
             _check_prices(quotas, backends)
-            store = _store(settings, folder)
+            store = _store(settings, redis, folder)
             limits = Limits(
                 quotas,
                 store,
@@ -72,8 +74,27 @@ def _check_prices(quotas: Quotas, backends: Mapping[str, Backend]) -> None:
         )
 
 
-def _store(settings: GatewaySettings, folder: Path) -> LimitStore:
+def _ledger(redis: str | None, folder: Path) -> UsageLedger:
+    if redis is None:
+        return SqliteUsageLedger(folder)
+    # Only where it is used: the import takes longer than the rest of the gateway's start.
+    from clawdbot_model_gateway.stores.redis.usage_ledger import RedisUsageLedger
+
+    try:
+        return RedisUsageLedger(redis)
+    except ValueError:
+        # Without the error's text, which may have the password.
+        raise StartupError(
+            "limits.redis: not a valid URL; write one such as redis://localhost:6379/0."
+        ) from None
+
+
+def _store(settings: GatewaySettings, redis: str | None, folder: Path) -> LimitStore:
     """The store of limits: as much as the deployment needs, and no more."""
+    if redis is not None:
+        from clawdbot_model_gateway.stores.redis.limit_store import RedisLimitStore
+
+        return RedisLimitStore(redis)
     if settings.server.workers > 1:
         return SqliteLimitStore(folder)
     return InMemoryLimitStore(SqliteSavedCounters(folder))
