@@ -6,6 +6,7 @@ import asyncio
 
 import grpc.aio
 import pytest
+from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import GetUsageRequest, UsageDimension
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
@@ -153,6 +154,21 @@ async def test_a_stream_that_breaks_off_is_priced_by_what_is_known(tmp_path):
         requests, used = (await usage_of(served))["a/m"]
     assert requests == 1
     assert used.cost_micros > 0
+
+
+async def test_a_stream_that_ends_early_is_priced_by_what_was_received(tmp_path):
+    """A vendor's only count may be that of the beginning."""
+    first = Usage(input_tokens=100, output_tokens=1, provenance=UsageProvenance.USAGE_PROVENANCE_PARTIAL)
+    end = events.finished(FinishReason.FINISH_REASON_TRUNCATED)
+    script = [events.started("m"), events.text_delta("one two three " * 50), events.usage(first), end]
+    async with priced(tmp_path, script) as (served, _):
+        await ask(served, asks(model="chat", cache=BYPASS), "stream")
+        _, used = (await usage_of(served))["a/m"]
+        page = await served.client.admin.GetUsage(GetUsageRequest())
+    assert used.input_tokens == 100
+    assert used.output_tokens > 50
+    assert used.cost_micros == 300 + 15 * used.output_tokens
+    assert page.records[0].estimated_requests == 1
 
 
 async def test_a_request_counts_once_with_all_that_its_attempts_cost(tmp_path):

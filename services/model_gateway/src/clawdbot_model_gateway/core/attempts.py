@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 CANCELLED: Final = "CANCELLED"
 INTERNAL: Final = "INTERNAL"
+TRUNCATED: Final = "TRUNCATED"
 FINISH_REASONS: Final = {number: name.removeprefix("FINISH_REASON_") for name, number in FinishReason.items()}
 
 
@@ -109,6 +110,11 @@ class Attempt:
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and self._output.tokens:
             # It ended before the backend reported usage, and is billed all the same.
             reported = estimate_usage(self.request, self._output.tokens)
+        if self.outcome == TRUNCATED and reported.output_tokens < self._output.tokens:
+            # The backend's last count is that of an earlier moment.
+            sent, reported = reported, Usage()
+            reported.CopyFrom(sent)
+            reported.output_tokens = self._output.tokens
         if self._unreported:
             reported = sum_usage([*self._unreported, *([reported] if reported.provenance else [])])
         return self.priced(reported)
