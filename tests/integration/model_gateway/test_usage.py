@@ -9,7 +9,9 @@ import pytest
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import GetUsageRequest, UsageDimension
+from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
+from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed
 from clawdbot_servicekit.error_table import remote_error
@@ -17,6 +19,7 @@ from clawdbot_servicekit.error_table import remote_error
 from tests.support.cached_gateway import BYPASS, USE, ask, cached, costs
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks
+from tests.support.processes import process
 from tests.support.redis_server import until
 from tests.support.scripted_provider import WAIT, FakeProvider, says
 
@@ -289,3 +292,29 @@ async def test_what_is_no_day_or_page_is_refused(tmp_path, fields, path):
 async def test_the_first_day_that_there_is_has_no_days_before_it(tmp_path):
     async with gateway(tmp_path, model={"provider": "echo"}) as served:
         assert await usage_of(served, last_day="0001-01-02") == {}
+
+
+async def records_of(address: str) -> list[int]:
+    async with grpc.aio.insecure_channel(address) as channel:
+        page = await ModelAdminServiceStub(channel).GetUsage(GetUsageRequest(), timeout=30)
+        return [each.requests for each in page.records]
+
+
+@pytest.mark.integration
+async def test_a_process_that_is_killed_loses_no_more_than_the_last_second(tmp_path):
+    environment = {
+        "CLAWDBOT_MODEL": '{"provider": "echo"}',
+        "CLAWDBOT_LIMITS": '{"key": {"requests": "3/month"}}',
+    }
+    async with process("clawdbot_model_gateway", state=tmp_path, environment=environment) as served:
+        async with grpc.aio.insecure_channel(served.address) as channel:
+            for _ in range(3):
+                await ModelGatewayServiceStub(channel).Generate(asks(model="chat"), timeout=30)
+        await asyncio.sleep(5)
+        await served.kill()
+    async with process("clawdbot_model_gateway", state=tmp_path, environment=environment) as served:
+        assert await records_of(served.address) == [3]
+        async with grpc.aio.insecure_channel(served.address) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await ModelGatewayServiceStub(channel).Generate(asks(model="chat"), timeout=30)
+        assert remote_error(refused.value).reason == "LIMIT_REACHED"
