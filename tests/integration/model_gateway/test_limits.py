@@ -322,6 +322,14 @@ async def test_refusals_and_alerts_are_metrics(tmp_path):
     assert samples["clawdbot_limit_alerts_total", "tenant", "requests", "default"] == 1
 
 
+@pytest.mark.parametrize("name", ["chta", "ecko/echo", "echo/"])
+async def test_a_limit_of_a_model_that_does_not_exist_stops_the_start(tmp_path, name):
+    limits = {"tenants": {"acme": {"models": {name: {"requests": "1/day"}}}}}
+    with pytest.raises(StartupError, match=f"there is no model {name}"):
+        async with gateway(tmp_path, model=ECHO, limits=limits):
+            pass
+
+
 async def test_money_is_not_limited_where_nothing_has_a_price(tmp_path):
     with pytest.raises(StartupError, match="no backend has prices"):
         async with gateway(tmp_path, model=ECHO, limits={"tenant": {"cost": "5/day"}}):

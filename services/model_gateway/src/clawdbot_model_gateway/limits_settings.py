@@ -80,8 +80,8 @@ class LimitsSettings(Section):
     """Tokens of the reply that are reserved for a request without max_tokens, where there is room."""
     on_error: Literal["allow", "refuse"] = "allow"
     """What happens to calls while the store of limits is down."""
-    timeout: Annotated[Wait, Field(gt=0)] = 0.05
-    """How long a call waits for the store."""
+    timeout: Annotated[Wait, Field(gt=0)] = 0.25
+    """How long a call waits for Redis. More than Redis needs: a burst of calls keeps this process busy."""
     redis: Secret | None = None
     """URL of a Redis or Valkey that replicas share; omitted: limits hold on this machine."""
     usage_retention: Annotated[Lifetime, Field(ge=DAY)] = 400.0 * DAY

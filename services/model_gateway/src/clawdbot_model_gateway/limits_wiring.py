@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.suggestions import nearest_or_all
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.limits.accounting import Accounting
@@ -19,6 +21,7 @@ from clawdbot_model_gateway.core.limits.usage_ledger import UsageLedger
 from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.limits.usage_report import UsageReport
 from clawdbot_model_gateway.core.limits.windows import Rate
+from clawdbot_model_gateway.core.routing import CHAT_ALIAS, DEFAULT_ALIAS
 from clawdbot_model_gateway.limits_settings import (
     LevelSettings,
     LimitsSettings,
@@ -30,6 +33,9 @@ from clawdbot_model_gateway.stores.in_memory.limit_store import InMemoryLimitSto
 from clawdbot_model_gateway.stores.sqlite.limit_store import SqliteLimitStore, SqliteSavedCounters
 from clawdbot_model_gateway.stores.sqlite.usage_ledger import SqliteUsageLedger
 
+FILE_TIMEOUT: Final = 5.0
+"""Seconds that a call waits for the file that workers share. It is never far away, only busy."""
+
 
 class Accounts:
     """Limits and usage, built and not yet started.
@@ -37,10 +43,17 @@ class Accounts:
     Args:
         settings: the gateway's settings.
         backends: by name.
+        aliases: those of the configuration.
         folder: for what the workers of this machine share.
     """
 
-    def __init__(self, settings: GatewaySettings, backends: Mapping[str, Backend], folder: Path) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        backends: Mapping[str, Backend],
+        aliases: Iterable[str],
+        folder: Path,
+    ) -> None:
         section = settings.limits
         self.metrics = LimitMetrics()
         redis = None if section.redis is None else section.redis.get_secret_value()
@@ -50,6 +63,7 @@ class Accounts:
         store, limits = None, None
         if quotas.kinds:
             _check_prices(quotas, backends)
+            _check_models(quotas, backends, {*aliases, CHAT_ALIAS, DEFAULT_ALIAS})
             store = _store(settings, redis, folder)
             limits = Limits(
                 quotas,
@@ -59,7 +73,7 @@ class Accounts:
                 alert_at=section.alert_at,
                 reserve_output=section.reserve_output,
                 refuse_on_error=section.on_error == "refuse",
-                timeout=section.timeout,
+                timeout=FILE_TIMEOUT if redis is None else section.timeout,
             )
         self.calls = CallAccounts(meter, limits)
         self.report = UsageReport(ledger, meter)
@@ -72,6 +86,16 @@ def _check_prices(quotas: Quotas, backends: Mapping[str, Backend]) -> None:
             "limits: the cost is limited, but no backend has prices, so that everything would be free: "
             'add them, such as `prices: {"*": {input: 1.25, output: 10}}` (US dollars for a million tokens).'
         )
+
+
+def _check_models(quotas: Quotas, backends: Mapping[str, Backend], aliases: set[str]) -> None:
+    """A name that is misspelled would never be limited."""
+    for name in quotas.models:
+        backend, slash, model = name.partition("/")
+        if (backend in backends and model) if slash else name in aliases:
+            continue
+        known = [*aliases, *(f"{each}/{model or 'MODEL'}" for each in backends)]
+        raise StartupError(f"limits: there is no model {name}{nearest_or_all(name, known)}")
 
 
 def _ledger(redis: str | None, folder: Path) -> UsageLedger:

@@ -80,7 +80,7 @@ def build(
     )
     cache_metrics = CacheMetrics()
     replies = cached_replies(settings.gateway.cache, settings.state_dir / FOLDER, cache_metrics)
-    accounts = Accounts(settings, backends, settings.state_dir / FOLDER)
+    accounts = Accounts(settings, backends, plan.aliases, settings.state_dir / FOLDER)
     generation = Generation(
         router,
         backends,

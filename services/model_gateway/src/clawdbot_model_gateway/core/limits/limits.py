@@ -90,7 +90,7 @@ class Limits:
         alert_at: float = 0.8,
         reserve_output: int = 1024,
         refuse_on_error: bool = False,
-        timeout: float = 0.05,
+        timeout: float = 0.25,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._quotas = quotas

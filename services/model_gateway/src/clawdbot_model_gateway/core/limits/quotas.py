@@ -76,10 +76,18 @@ class Quotas:
     @property
     def kinds(self) -> set[Kind]:
         """What is limited."""
-        quotas = [self.installation, self.tenant, *self.tenants.values(), self.key, *self.keys.values()]
         return {
             limit.kind
-            for quota in quotas
+            for quota in self._every
             for limits in (quota.limits, *quota.models.values())
             for limit in limits
         }
+
+    @property
+    def models(self) -> set[str]:
+        """The aliases and targets that have limits of their own."""
+        return {name for quota in self._every for name in quota.models}
+
+    @property
+    def _every(self) -> list[Quota]:
+        return [self.installation, self.tenant, *self.tenants.values(), self.key, *self.keys.values()]
