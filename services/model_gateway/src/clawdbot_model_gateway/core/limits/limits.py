@@ -176,7 +176,8 @@ class Limits:
                     yield from _charges(owner, limits, need, now, model=named, targets=raw)
 
     def _model_name(self, target: Target) -> str:
-        return f"{target.backend}/{self._backends[target.backend].display_name(target.model)}"
+        backend = self._backends.get(target.backend)
+        return target.name if backend is None else f"{backend.name}/{backend.display_name(target.model)}"
 
     def _need(self, request: GenerateRequest, targets: Sequence[Target], tokens: int) -> Need:
         """What a call needs at these targets. Of their prices the highest counts."""
@@ -186,7 +187,9 @@ class Limits:
         most = Usage(input_tokens=tokens, output_tokens=bounded or self._reserve_output)
         costs = [(0, 0)]
         for each in targets:
-            backend = self._backends[each.backend]
+            backend = self._backends.get(each.backend)
+            if backend is None:
+                continue  # a reload has removed it
             price = price_of(backend.prices, backend.display_name(each.model))
             if price is not None:
                 costs.append((price.cost(least), price.cost(most)))
