@@ -44,11 +44,11 @@ def costs(*pieces: str) -> list:
 
 
 @asynccontextmanager
-async def cached(tmp_path, *scripts, b=None, cache=None, **sections):
+async def cached(tmp_path, *scripts, b=None, cache=None, models=MODELS, **sections):
     """A gateway whose backend a plays the scripts; yields it and the provider."""
     provider = FakeProvider(*scripts)
     section = {"gateway": {"cache": cache}} if cache else {}
-    async with gateway(tmp_path, models=MODELS, **section, **sections) as served:
+    async with gateway(tmp_path, models=models, **section, **sections) as served:
         backends = served.application._components.backends
         backends["a"].provider = provider
         backends["b"].provider = b or FakeProvider()

@@ -53,7 +53,9 @@ CertKeyFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="PEM file with the private key of --cert-file.")
 ]
 
-models = typer.Typer(no_args_is_help=True, help="List models, test one, and count tokens.")
+models = typer.Typer(
+    no_args_is_help=True, help="List models, test one, count tokens, and show what was used."
+)
 app.add_typer(models, name="models")
 app.add_typer(flow, name="flow")
 
@@ -226,6 +228,38 @@ def count_tokens(
 
     options = ConnectionOptions(addr, TlsOptions(ca_file, cert_file, cert_key_file), config)
     raise typer.Exit(command.count_tokens(options, key_file, file, model))
+
+
+@models.command("usage")
+def show_usage(
+    *,
+    by: Annotated[
+        str, typer.Option(metavar="COLUMNS", help="What to add up by: day, tenant, key, model.")
+    ] = "tenant,model",
+    first: Annotated[
+        str, typer.Option(metavar="DAY", help="First day, in UTC. [dim]\\[default: 30 days ago][/]")
+    ] = "",
+    last: Annotated[
+        str, typer.Option(metavar="DAY", help="Last day, in UTC. [dim]\\[default: today][/]")
+    ] = "",
+    addr: Address = None,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    cert_key_file: CertKeyFile = None,
+    config: Config = None,
+) -> None:
+    """Show the calls, the tokens and the cost of a time. Needs a key with the scope models.admin."""
+    from clawdbot_cli.client_settings import silence_grpc_log
+
+    silence_grpc_log()  # before anything imports gRPC
+    from clawdbot_cli.connection import ConnectionOptions
+    from clawdbot_cli.models import command
+    from clawdbot_cli.tls_options import TlsOptions
+
+    options = ConnectionOptions(addr, TlsOptions(ca_file, cert_file, cert_key_file), config)
+    columns = [each.strip() for each in by.split(",")]
+    raise typer.Exit(command.show_usage(options, key_file, columns, first, last))
 
 
 @app.command()

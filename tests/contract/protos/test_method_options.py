@@ -42,6 +42,7 @@ METHODS = {
         "ListBackends": ("models.admin", True),
         "DrainBackend": ("models.admin", False),
         "FlushCache": ("models.admin", False),
+        "GetUsage": ("models.admin", True),
         "RegisterModel": ("models.admin", False),
         "VerifyModel": ("models.admin", False),
     },

@@ -7,6 +7,7 @@ import pytest
 from tests.support.commands import clawdbot
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.gateway_service import compatible, gateway
+from tests.support.generate_requests import asks
 
 pytestmark = pytest.mark.integration
 
@@ -30,6 +31,29 @@ async def test_models_of_a_running_gateway_are_listed_tested_and_counted_with(tm
     assert tested.out.splitlines()[1] == "✗ calls a tool: the reply has no tool call (STOP)"
     assert tested.err == "chat is openai_compatible/fake-1.\n"
     assert counted.out == "3 tokens, counted by the backend (13 characters)\n"
+
+
+async def test_what_was_used_is_a_table(tmp_path):
+    model = {"provider": "echo", "prices": {"*": {"output": 1_000_000}}}
+    async with gateway(tmp_path / "g", model=model) as served:
+        at = ("--addr", f"127.0.0.1:{served.host.port}")
+        empty = await clawdbot("models", "usage", *at, state=tmp_path)
+        for _ in range(2):
+            await served.client.gateway.Generate(asks("one two three", model="chat"))
+        used = await clawdbot("models", "usage", *at, state=tmp_path)
+        by_key = await clawdbot("models", "usage", "--by", "key", *at, state=tmp_path)
+        wrong = await clawdbot("models", "usage", "--by", "keys", *at, state=tmp_path)
+        no_day = await clawdbot("models", "usage", "--first", "30.11.", *at, state=tmp_path)
+    assert (empty.code, empty.out, empty.err) == (0, "", "Nothing was used in this time.\n")
+    head, row, *_ = used.out.splitlines()
+    assert head.split() == ["tenant", "model", "calls", "input", "cached", "output", "cost", "$"]
+    cells = row.split()
+    assert cells[:3] == ["default", "echo/echo", "2"]
+    assert float(cells[-1].lstrip("~")) == int(cells[-2]) > 0
+    assert by_key.out.splitlines()[1].split()[:2] == ["-", "2"]
+    assert (wrong.code, wrong.err) == (2, "--by keys: use day, tenant, key, model, or several of them.\n")
+    assert no_day.code == 2
+    assert "Must be a day such as 2026-11-30" in no_day.err
 
 
 async def test_a_model_that_does_not_reply_is_exit_code_1(tmp_path):

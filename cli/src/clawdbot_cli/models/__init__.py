@@ -1,1 +1,1 @@
-"""`clawdbot models`: lists models, tests one, and counts tokens."""
+"""`clawdbot models`: lists models, tests one, counts tokens, and shows what was used."""

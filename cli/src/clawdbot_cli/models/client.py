@@ -51,6 +51,13 @@ class ModelClient:
             found.extend(page.backends)
         return found
 
+    async def usage(self, request: admin.GetUsageRequest) -> Sequence[admin.UsageRecord]:
+        """All records that the request selects."""
+        found = list[admin.UsageRecord]()
+        async for page in paginate(self._with_defaults(self._admin.GetUsage), request):
+            found.extend(page.records)
+        return found
+
     async def stream_generate(
         self, request: GenerateRequest, seconds: float
     ) -> AsyncGenerator[StreamGenerateResponse, None]:

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import GetUsageRequest
 from clawdbot_servicekit.errors import RemoteError, StartupError
 
 from clawdbot_cli.client_settings import api_key
 from clawdbot_cli.connection import GATEWAY, ConnectionOptions, connect_or_start
 from clawdbot_cli.error_messages import error_message
-from clawdbot_cli.models.client import ModelClient
+from clawdbot_cli.models.client import PAGE_SIZE, ModelClient
 from clawdbot_cli.models.model_check import REPLY, CheckResult, ModelCheck
 from clawdbot_cli.models.report import Report
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
 """Exit codes; the latter is the shells' code for SIGINT."""
+
+DIMENSIONS: Final = {
+    "day": admin.USAGE_DIMENSION_DAY,
+    "tenant": admin.USAGE_DIMENSION_TENANT,
+    "key": admin.USAGE_DIMENSION_KEY,
+    "model": admin.USAGE_DIMENSION_MODEL,
+}
+"""What usage can be added up by."""
 
 MESSAGE_TOO_LARGE: Final = "Received message larger than max"
 """Part of gRPC's own error for a message over the server's limit."""
@@ -93,6 +103,35 @@ def count_tokens(options: ConnectionOptions, key_file: Path | None, file: str, m
             raise StartupError(
                 f"{file}: too large for one request. Raise server.max_message on the server."
             ) from None
+        return 0
+
+    return _run(options, key_file, action)
+
+
+def show_usage(
+    options: ConnectionOptions, key_file: Path | None, group_by: Sequence[str], first_day: str, last_day: str
+) -> int:
+    """Prints what was used, and returns the exit code; raises as list_models, also for an invalid day.
+
+    Args:
+        options: where the gateway is.
+        key_file: the caller's key, which needs the scope models.admin.
+        group_by: day, tenant, key and model.
+        first_day: in UTC: "2026-11-30"; empty: 30 days before the last day.
+        last_day: the same; empty: today.
+    """
+    unknown = [each for each in group_by if each not in DIMENSIONS]
+    if unknown:
+        raise StartupError(f"--by {unknown[0]}: use {', '.join(DIMENSIONS)}, or several of them.")
+    request = GetUsageRequest(
+        first_day=first_day,
+        last_day=last_day,
+        group_by=[DIMENSIONS[each] for each in group_by],
+        page_size=PAGE_SIZE,
+    )
+
+    async def action(client: ModelClient, report: Report) -> int:
+        report.usage(await client.usage(request), group_by)
         return 0
 
     return _run(options, key_file, action)

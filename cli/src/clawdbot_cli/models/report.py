@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend, Model
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend, Model, UsageRecord
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     TOKEN_COUNT_SOURCE_BACKEND,
     TOKEN_COUNT_SOURCE_LOCAL,
@@ -25,6 +25,10 @@ COUNT_SOURCES: Final = {
     TOKEN_COUNT_SOURCE_BACKEND: "counted by the backend",
     TOKEN_COUNT_SOURCE_LOCAL: "counted with the tokenizer file",
 }
+
+
+USAGE_FIELDS: Final = {"day": "day", "tenant": "tenant", "key": "key_id", "model": "model"}
+"""Column → field of a record."""
 
 
 class Report:
@@ -76,6 +80,25 @@ class Report:
         source = COUNT_SOURCES.get(count.source, "estimated")
         bound = f" ± {count.error_bound:.0%}" if count.error_bound else ""
         self._out.print(f"{count.tokens} tokens{bound}, {source} ({characters} characters)", soft_wrap=True)
+
+    def usage(self, records: Sequence[UsageRecord], group_by: Sequence[str]) -> None:
+        """What was used, by the columns that it is added up by; estimates are marked."""
+        rows = [
+            (
+                *(str(getattr(each, USAGE_FIELDS[name])) or "-" for name in group_by),
+                f"{each.requests:,}",
+                f"{each.usage.input_tokens:,}",
+                f"{each.usage.cached_tokens:,}",
+                f"{each.usage.output_tokens:,}",
+                f"{'~' if each.estimated_requests else ''}{each.usage.cost_micros / 1e6:,.4f}",
+            )
+            for each in records
+        ]
+        self._table(*group_by, "calls", "input", "cached", "output", "cost $", rows=rows)
+        if not records:
+            self.note("Nothing was used in this time.")
+        elif any(each.estimated_requests for each in records):
+            self.note("~ estimated in part: some backends did not report the tokens of each call.")
 
     def _table(self, *heads: str, rows: Sequence[Sequence[str]]) -> None:
         if not rows:

@@ -31,6 +31,7 @@ from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, RoutingTable
 from clawdbot_model_gateway.core.token_counts import TokenCounts
+from clawdbot_model_gateway.limits_wiring import Accounts
 from clawdbot_model_gateway.metrics import BackendMetrics
 from clawdbot_model_gateway.stores.file.slot_table import SlotTable
 from clawdbot_model_gateway.tokenizer_files import load_tokenizer
@@ -51,6 +52,7 @@ class Components:
     slot_tables: Sequence[SlotTable]
     replies: CachedReplies | None
     cache_metrics: CacheMetrics
+    accounts: Accounts
     hooks: HookClient
     plugins: Dependency
     gateway_servicer: ModelGatewayServiceServicer
@@ -84,8 +86,9 @@ class GatewayApplication(Application):
     @override
     def add_metrics(self, registry: CollectorRegistry) -> Callable[[], None]:
         metrics = BackendMetrics(registry)
-        for each in self._components.cache_metrics.collectors:
-            registry.register(each)
+        for source in (self._components.cache_metrics, self._components.accounts.metrics):
+            for each in source.collectors:
+                registry.register(each)
         backends = self._components.backends
         for backend in backends.values():
             backend.scheduler.observer = metrics.observer(backend.name)
@@ -117,6 +120,7 @@ class GatewayApplication(Application):
             components.slot_locks.open()
         for table in components.slot_tables:
             table.open()
+        await components.accounts.background.start()
         for name, backend in components.backends.items():
             await backend.provider.start()
             file = components.plan.backends[name].tokenizer
@@ -154,6 +158,7 @@ class GatewayApplication(Application):
         for table in self._components.slot_tables:
             table.close()
         self._components.slot_locks.close()
+        await self._components.accounts.background.stop()
 
     async def _choose_default(self) -> None:
         """Sets the aliases where nothing is configured, and removes the candidates that did not answer."""

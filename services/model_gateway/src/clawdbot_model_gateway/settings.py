@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -23,12 +22,12 @@ from clawdbot_servicekit.settings.values import MAX_COUNT, matching, resolve_pat
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
+from clawdbot_model_gateway.limits_settings import LimitsSettings, PriceSettings
+from clawdbot_model_gateway.redis_url import redis_url
 from clawdbot_model_gateway.semantic_settings import SemanticCacheSettings
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
-
-REDIS_URL: Final = re.compile(r"(rediss?|unix)://\S+")
 
 Name = Annotated[
     str,
@@ -136,6 +135,8 @@ class BackendSettings(Section):
     """Additional headers of each request."""
     http: HttpSettings = HttpSettings()
     queue: QueueSettings = QueueSettings()
+    prices: Mapping[str, PriceSettings] = Field(default_factory=dict)
+    """By the vendor's name of the model; "*" is any other model."""
 
     max_tokens: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Default for requests that do not set it; so are the fields below."""
@@ -272,12 +273,7 @@ class CacheSettings(Section):
     """URL of a Redis or Valkey that replicas share: redis://, rediss:// or unix://."""
     semantic: SemanticCacheSettings | None = None
 
-    @field_validator("redis")
-    @classmethod
-    def _redis_url(cls, url: Secret | None) -> Secret | None:
-        if url is not None and not REDIS_URL.fullmatch(url.get_secret_value()):
-            raise ValueError("expected a URL such as redis://localhost:6379/0")
-        return url
+    _redis_url = field_validator("redis")(redis_url)
 
 
 class GatewaySection(Section):
@@ -324,6 +320,7 @@ class GatewaySettings(SharedSettings):
     models: ModelsSettings | None = None
     """Several backends, with aliases. With neither, the gateway discovers one: backend_config.py."""
     gateway: GatewaySection = GatewaySection()
+    limits: LimitsSettings = LimitsSettings()
     media: MediaSettings = MediaSettings()
 
     @model_validator(mode="after")

@@ -32,6 +32,7 @@ from clawdbot_model_gateway.core.scheduling.adaptive_limit import AdaptiveLimit
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.core.token_counts import TokenCounts
 from clawdbot_model_gateway.core.validation import RequestLimits
+from clawdbot_model_gateway.limits_wiring import Accounts, prices
 from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import AdaptiveConcurrency, GatewaySettings, QueueSettings
@@ -79,10 +80,27 @@ def build(
     )
     cache_metrics = CacheMetrics()
     replies = cached_replies(settings.gateway.cache, settings.state_dir / FOLDER, cache_metrics)
-    generation = Generation(router, backends, hooks=hooks, limits=limits, replies=replies, draw=draw)
+    accounts = Accounts(settings, backends, plan.aliases, settings.state_dir / FOLDER)
+    generation = Generation(
+        router,
+        backends,
+        hooks=hooks,
+        limits=limits,
+        replies=replies,
+        draw=draw,
+        accounts=accounts.calls,
+    )
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
     vectors = None if replies is None else replies.vectors
-    embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, vectors=vectors, draw=draw)
+    embeddings = Embeddings(
+        router,
+        backends,
+        hooks=hooks,
+        limits=embed_limits,
+        vectors=vectors,
+        draw=draw,
+        accounts=accounts.calls,
+    )
     if replies is not None:
         replies.similar = similar_requests(settings.gateway.cache.semantic, embeddings.embed, cache_metrics)
     token_counts = TokenCounts(router, backends, limits=limits)
@@ -98,12 +116,13 @@ def build(
         slot_tables=[*slot_tables.values()],
         replies=replies,
         cache_metrics=cache_metrics,
+        accounts=accounts,
         hooks=hooks,
         plugins=(
             Dependency("plugins", hooks.check) if plugins_channel else absent_peer("plugins", WITHOUT_PLUGINS)
         ),
         gateway_servicer=GatewayServicer(generation, embeddings, token_counts),
-        admin_servicer=AdminServicer(admin),
+        admin_servicer=AdminServicer(admin, accounts.report),
     )
     return GatewayApplication(components, error_table())
 
@@ -125,6 +144,7 @@ def _backends(
             scheduler=_scheduler(path, settings.queue, provider.max_concurrency, slot_tables.get(name)),
             default_temperature=settings.temperature,
             fingerprint=fingerprint(settings),
+            prices=prices(settings.prices),
         )
     return backends
 

@@ -16,7 +16,7 @@ from clawdbot_servicekit.suggestions import nearest_or_all
 
 SECTIONS: Final = {
     "dialogue": ("flows", "stores", "dialogue", "media"),
-    "model_gateway": ("model", "models", "gateway", "media"),
+    "model_gateway": ("model", "models", "gateway", "limits", "media"),
     "plugins": ("plugins", "tools", "hooks"),
 }
 """Service → the top-level keys that it reads, beside those of every service. A service that runs alone

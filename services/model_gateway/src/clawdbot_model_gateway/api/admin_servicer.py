@@ -9,14 +9,16 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminSer
 from clawdbot_servicekit.errors import NotImplementedYet
 from typing_extensions import override
 
+from clawdbot_model_gateway.core.limits.usage_report import UsageReport
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 
 
 class AdminServicer(ModelAdminServiceServicer):
-    """Delegates to ModelAdmin."""
+    """Delegates to ModelAdmin, and to the report of usage."""
 
-    def __init__(self, admin: ModelAdmin) -> None:
+    def __init__(self, admin: ModelAdmin, usage: UsageReport) -> None:
         self._admin = admin
+        self._usage = usage
 
     @override
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
@@ -41,6 +43,10 @@ class AdminServicer(ModelAdminServiceServicer):
     @override
     async def FlushCache(self, request: pb.FlushCacheRequest, context: Any) -> pb.FlushCacheResponse:
         return await self._admin.flush_cache(request)
+
+    @override
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Any) -> pb.GetUsageResponse:
+        return await self._usage.get_usage(request)
 
     @override
     async def RegisterModel(self, request: pb.RegisterModelRequest, context: Any) -> pb.RegisterModelResponse:

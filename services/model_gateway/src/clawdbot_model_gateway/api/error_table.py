@@ -10,6 +10,8 @@ from grpc import StatusCode
 
 from clawdbot_model_gateway.core import errors
 from clawdbot_model_gateway.core.alias_overrides import OverrideStoreUnavailable
+from clawdbot_model_gateway.core.limits.refusals import LimitReached, LimitsUnavailable
+from clawdbot_model_gateway.core.limits.usage_ledger import UsageUnavailable
 from clawdbot_model_gateway.core.reply_cache.port import CacheNotFlushed
 
 MESSAGE: Final = "{target}: {detail}. {advice}{other_attempts}"
@@ -54,6 +56,21 @@ def error_table() -> ErrorTable:
                 "CACHE_NOT_FLUSHED",
                 "Redis could not be reached and may still serve what it has: {explanation}. "
                 "The workers of this machine are flushed.",
+                retryable=True,
+            ),
+            LimitReached: ErrorRule(
+                StatusCode.RESOURCE_EXHAUSTED, "{reason}", "{explanation}", metadata=("limit", "window")
+            ),
+            LimitsUnavailable: ErrorRule(
+                StatusCode.UNAVAILABLE,
+                "LIMITS_UNAVAILABLE",
+                "The limits cannot be checked now, and this gateway refuses calls then: {explanation}",
+                retryable=True,
+            ),
+            UsageUnavailable: ErrorRule(
+                StatusCode.UNAVAILABLE,
+                "USAGE_UNAVAILABLE",
+                "The records of usage cannot be read now: {explanation}",
                 retryable=True,
             ),
             OverrideStoreUnavailable: ErrorRule(

@@ -23,6 +23,7 @@ from clawdbot_servicekit.errors import DeadlineExpired
 
 from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event, has_content, usage
+from clawdbot_model_gateway.core.limits.prices import Prices, price_of
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
 
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 CANCELLED: Final = "CANCELLED"
 INTERNAL: Final = "INTERNAL"
+TRUNCATED: Final = "TRUNCATED"
 FINISH_REASONS: Final = {number: name.removeprefix("FINISH_REASON_") for name, number in FinishReason.items()}
 
 
@@ -43,6 +45,8 @@ class Attempt:
         """From 1."""
         self.model = ""
         """The vendor's name of its model; empty until it is known."""
+        self.prices: Prices = {}
+        """Of its backend's models."""
         self.usage = Usage()
         """Tokens as the backend reported them, else estimated; empty where nothing was generated."""
         self.outcome = INTERNAL
@@ -106,9 +110,22 @@ class Attempt:
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and self._output.tokens:
             # It ended before the backend reported usage, and is billed all the same.
             reported = estimate_usage(self.request, self._output.tokens)
-        if not self._unreported:
-            return reported
-        return sum_usage([*self._unreported, *([reported] if reported.provenance else [])])
+        if self.outcome == TRUNCATED and reported.output_tokens < self._output.tokens:
+            # The backend's last count is that of an earlier moment.
+            sent, reported = reported, Usage()
+            reported.CopyFrom(sent)
+            reported.output_tokens = self._output.tokens
+        if self._unreported:
+            reported = sum_usage([*self._unreported, *([reported] if reported.provenance else [])])
+        return self.priced(reported)
+
+    def priced(self, used: Usage) -> Usage:
+        """The same usage with what it costs; as it was where its model has no price."""
+        if self.prices and used.provenance != USAGE_PROVENANCE_UNSPECIFIED:
+            price = price_of(self.prices, self.model)
+            if price is not None:
+                used.cost_micros = price.cost(used)
+        return used
 
     def _complete(self, event: Event) -> Iterable[Event]:
         """The event with what the gateway adds; estimated usage before the end, where none came."""
@@ -123,7 +140,7 @@ class Attempt:
         elif kind == "tool_call_delta":
             self._output.add(event.tool_call_delta.arguments)
         elif kind == "usage":
-            self.usage = event.usage
+            self.usage = self.priced(event.usage)
             self._unreported.clear()
             if self.free:
                 self.usage = _as_cached(event.usage)
@@ -136,7 +153,7 @@ class Attempt:
             self.outcome = FINISH_REASONS.get(event.finished.finish_reason, INTERNAL)
             if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
                 estimate = estimate_usage(self.request, self._output.tokens)
-                self.usage = _as_cached(estimate) if self.free else estimate
+                self.usage = _as_cached(estimate) if self.free else self.priced(estimate)
                 return (usage(self.usage), event)
         return (event,)
 

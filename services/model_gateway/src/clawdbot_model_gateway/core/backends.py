@@ -20,6 +20,7 @@ from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.errors import BackendTimeout, ModelMissing, Shed
+from clawdbot_model_gateway.core.limits.prices import Prices
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
@@ -52,6 +53,8 @@ class Backend:
     """Of requests that set none; None: the model's own."""
     fingerprint: bytes = b""
     """Of all settings that change its replies, so that a reply is not cached across a change of them."""
+    prices: Prices = field(default_factory=dict)
+    """What its models cost."""
     scheduler: Scheduler = field(default_factory=lambda: Scheduler(NO_LIMIT, QueueLimits(), time.monotonic))
     """Decides which request is sent next; by default all are, at once."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_BYPASS, CacheStatus, GenerateRequest
@@ -12,6 +13,8 @@ from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, GenerationHooks
+from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
+from clawdbot_model_gateway.core.limits.limits import Admission
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, attempt_order
 
@@ -27,28 +30,46 @@ class CallLifecycle:
         router: resolves names to targets.
         hooks: runs the points before_generate and generation_done.
         draw: uniform numbers in [0, 1), for the weights of targets.
+        accounts: limits calls and counts what they have used; None: nothing does.
     """
 
-    def __init__(self, router: Router, hooks: GenerationHooks, draw: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        router: Router,
+        hooks: GenerationHooks,
+        draw: Callable[[], float],
+        accounts: CallAccounts | None = None,
+    ) -> None:
+        self._accounts = accounts
         self._router = router
         self._hooks = hooks
         self._draw = draw
 
-    async def start(self, request: GenerateRequest) -> RequestAttempts:
+    async def start(
+        self, request: GenerateRequest, input_tokens: Callable[[], int] | None = None
+    ) -> RequestAttempts:
         """The call's attempts. Leaving them as a context manager reports the outcome to log and hooks.
 
         Args:
             request: a validated request. For a call that does not generate: one with model and labels only.
+            input_tokens: estimates them; None: by the request's messages and tools.
 
         Raises:
             UnknownModel: its model does not exist.
             RemoteError: a hook refuses it.
+            LimitReached: a limit does not allow it.
+            LimitsUnavailable: nothing can be counted, and the policy is to refuse calls then.
         """
         targets = attempt_order(await self._router.targets(request.model), self._draw)
         await self._hooks.gate(_subject(BEFORE_GENERATE, request))
-        return RequestAttempts(request, targets, self._report)
+        admission = None
+        if self._accounts is not None:
+            targets, admission = await self._accounts.admit(request, targets, input_tokens)
+        return RequestAttempts(request, targets, partial(self._report, admission))
 
-    def _report(self, attempts: RequestAttempts) -> None:
+    def _report(self, admission: Admission | None, attempts: RequestAttempts) -> None:
+        if self._accounts is not None:
+            self._accounts.settle(attempts, admission)
         last = attempts.last
         annotate(
             model=attempts.request.model or DEFAULT_ALIAS, target=last.target_name, outcome=attempts.outcome

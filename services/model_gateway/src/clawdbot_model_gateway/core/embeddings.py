@@ -28,6 +28,7 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import CannotEmbed, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.hooks import GenerationHooks
+from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult
 from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.rules import CacheUse
@@ -60,6 +61,7 @@ class Embeddings:
         limits: of one request.
         vectors: the cache of vectors; None: every text goes to a backend.
         draw: uniform numbers in [0, 1), for the weights of targets.
+        accounts: limits calls and counts what they have used; None: nothing does.
     """
 
     def __init__(
@@ -71,8 +73,9 @@ class Embeddings:
         limits: EmbedLimits,
         vectors: CachedVectors | None = None,
         draw: Callable[[], float] = random,
+        accounts: CallAccounts | None = None,
     ) -> None:
-        self._lifecycle = CallLifecycle(router, hooks, draw)
+        self._lifecycle = CallLifecycle(router, hooks, draw, accounts)
         self._backends = backends
         self._limits = limits
         self._vectors = vectors
@@ -89,9 +92,10 @@ class Embeddings:
         if violations:
             raise InvalidRequest(violations)
         labels = GenerateRequest(model=request.model)
-        with await self._lifecycle.start(labels) as attempts:
+        with await self._lifecycle.start(labels, lambda: _estimated_tokens(request)) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
+                attempt.prices = backend.prices
                 use = None if self._vectors is None else self._vectors.use(request, backend)
                 try:
                     if self._vectors is None or use is None:
@@ -145,7 +149,7 @@ class Embeddings:
             dimensions = request.dimensions if request.HasField("dimensions") else None
             result = await provider.embed(request.texts, attempt.model, dimensions)
         embeddings = _embeddings(request, result)
-        attempt.usage = _usage(request, result)
+        attempt.usage = attempt.priced(_usage(request, result))
         return EmbedResponse(
             embeddings=embeddings,
             usage=attempt.usage,
@@ -198,6 +202,10 @@ def _usage(request: EmbedRequest, result: EmbeddingResult) -> Usage:
     if result.usage.provenance != USAGE_PROVENANCE_UNSPECIFIED:
         return result.usage
     return Usage(
-        input_tokens=sum(map(estimate_tokens, request.texts)),
+        input_tokens=_estimated_tokens(request),
         provenance=USAGE_PROVENANCE_ESTIMATED,
     )
+
+
+def _estimated_tokens(request: EmbedRequest) -> int:
+    return sum(map(estimate_tokens, request.texts))

@@ -21,6 +21,7 @@ from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.hooks import GenerationHooks
+from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.structured_output.emulation import (
@@ -45,6 +46,7 @@ class Generation:
         limits: of one request.
         replies: the cache of replies; None: every request goes to a backend.
         draw: uniform numbers in [0, 1), for the weights of targets.
+        accounts: limits calls and counts what they have used; None: nothing does.
     """
 
     def __init__(
@@ -56,8 +58,9 @@ class Generation:
         limits: RequestLimits,
         replies: CachedReplies | None = None,
         draw: Callable[[], float] = random.random,
+        accounts: CallAccounts | None = None,
     ) -> None:
-        self._lifecycle = CallLifecycle(router, hooks, draw)
+        self._lifecycle = CallLifecycle(router, hooks, draw, accounts)
         self._backends = backends
         self._limits = limits
         self._replies = replies
@@ -83,6 +86,7 @@ class Generation:
         with await self._lifecycle.start(request) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
+                attempt.prices = backend.prices
                 use = None if self._replies is None else self._replies.use(request, backend)
                 upstream = partial(self._upstream, backend, attempt, send)
                 try:

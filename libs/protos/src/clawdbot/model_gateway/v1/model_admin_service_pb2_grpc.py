@@ -66,6 +66,11 @@ class ModelAdminServiceStub:
                 request_serializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.FlushCacheRequest.SerializeToString,
                 response_deserializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.FlushCacheResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/clawdbot.model_gateway.v1.ModelAdminService/GetUsage',
+                request_serializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
         self.RegisterModel = channel.unary_unary(
                 '/clawdbot.model_gateway.v1.ModelAdminService/RegisterModel',
                 request_serializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.RegisterModelRequest.SerializeToString,
@@ -145,6 +150,19 @@ class ModelAdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """GetUsage adds up what was used, by day, tenant, key and model, one page at a
+        time. The default page size is 50, the maximum 500.
+
+        It has every call that has ended on the worker that answers; what other
+        workers and replicas have used appears within seconds. Errors:
+        INVALID_ARGUMENT for an invalid day or page_token; UNAVAILABLE
+        (USAGE_UNAVAILABLE) when the records cannot be read. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RegisterModel(self, request, context):
         """RegisterModel adds a model to the repository, or replaces it. Errors:
         INVALID_ARGUMENT with field violations. Safe to retry with the same
@@ -195,6 +213,11 @@ def add_ModelAdminServiceServicer_to_server(servicer, server):
                     servicer.FlushCache,
                     request_deserializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.FlushCacheRequest.FromString,
                     response_serializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.FlushCacheResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.GetUsageRequest.FromString,
+                    response_serializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.GetUsageResponse.SerializeToString,
             ),
             'RegisterModel': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterModel,
@@ -371,6 +394,33 @@ class ModelAdminService:
             '/clawdbot.model_gateway.v1.ModelAdminService/FlushCache',
             clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.FlushCacheRequest.SerializeToString,
             clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.FlushCacheResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clawdbot.model_gateway.v1.ModelAdminService/GetUsage',
+            clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.GetUsageRequest.SerializeToString,
+            clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,6 +72,15 @@ class ModelAdminServiceStub:
     UNAVAILABLE (CACHE_NOT_FLUSHED) when Redis could not be reached, and only
     this machine has been flushed. Safe to retry.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_model_admin_service_pb2.GetUsageRequest, _model_admin_service_pb2.GetUsageResponse]
+    """GetUsage adds up what was used, by day, tenant, key and model, one page at a
+    time. The default page size is 50, the maximum 500.
+
+    It has every call that has ended on the worker that answers; what other
+    workers and replicas have used appears within seconds. Errors:
+    INVALID_ARGUMENT for an invalid day or page_token; UNAVAILABLE
+    (USAGE_UNAVAILABLE) when the records cannot be read. Safe to retry.
+    """
     RegisterModel: _grpc.UnaryUnaryMultiCallable[_model_admin_service_pb2.RegisterModelRequest, _model_admin_service_pb2.RegisterModelResponse]
     """RegisterModel adds a model to the repository, or replaces it. Errors:
     INVALID_ARGUMENT with field violations. Safe to retry with the same
@@ -126,6 +135,15 @@ class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
     served until its time is over. Errors: NOT_FOUND (MODEL_NOT_FOUND);
     UNAVAILABLE (CACHE_NOT_FLUSHED) when Redis could not be reached, and only
     this machine has been flushed. Safe to retry.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_model_admin_service_pb2.GetUsageRequest, _model_admin_service_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """GetUsage adds up what was used, by day, tenant, key and model, one page at a
+    time. The default page size is 50, the maximum 500.
+
+    It has every call that has ended on the worker that answers; what other
+    workers and replicas have used appears within seconds. Errors:
+    INVALID_ARGUMENT for an invalid day or page_token; UNAVAILABLE
+    (USAGE_UNAVAILABLE) when the records cannot be read. Safe to retry.
     """
     RegisterModel: _aio.UnaryUnaryMultiCallable[_model_admin_service_pb2.RegisterModelRequest, _model_admin_service_pb2.RegisterModelResponse]  # type: ignore[assignment]
     """RegisterModel adds a model to the repository, or replaces it. Errors:
@@ -214,6 +232,21 @@ class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         served until its time is over. Errors: NOT_FOUND (MODEL_NOT_FOUND);
         UNAVAILABLE (CACHE_NOT_FLUSHED) when Redis could not be reached, and only
         this machine has been flushed. Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _model_admin_service_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_admin_service_pb2.GetUsageResponse, _abc.Awaitable[_model_admin_service_pb2.GetUsageResponse]]:
+        """GetUsage adds up what was used, by day, tenant, key and model, one page at a
+        time. The default page size is 50, the maximum 500.
+
+        It has every call that has ended on the worker that answers; what other
+        workers and replicas have used appears within seconds. Errors:
+        INVALID_ARGUMENT for an invalid day or page_token; UNAVAILABLE
+        (USAGE_UNAVAILABLE) when the records cannot be read. Safe to retry.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,55 @@
+"""What the lifecycle of a call has to do with limits and usage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
+from clawdbot_servicekit.caller import current_caller
+
+from clawdbot_model_gateway.core.attempts import RequestAttempts
+from clawdbot_model_gateway.core.limits.limits import Admission, Limits
+from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
+from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.token_estimate import estimate_usage
+
+
+class CallAccounts:
+    """Admits calls, and accounts for what they have used.
+
+    Args:
+        meter: counts usage.
+        limits: None: there are none.
+    """
+
+    def __init__(self, meter: UsageMeter, limits: Limits | None = None) -> None:
+        self._meter = meter
+        self._limits = limits
+
+    async def admit(
+        self,
+        request: GenerateRequest,
+        targets: Sequence[Target],
+        input_tokens: Callable[[], int] | None = None,
+    ) -> tuple[Sequence[Target], Admission | None]:
+        """The targets that may be tried, and what was reserved. Each admitted call MUST be settled.
+
+        Args:
+            request: of the call.
+            targets: in the order in which to try them.
+            input_tokens: estimates them; None: by the request's messages and tools.
+
+        Raises:
+            LimitReached: a limit does not allow the call.
+            LimitsUnavailable: the store is down, and calls are refused then.
+        """
+        if self._limits is None:
+            return targets, None
+        estimate = input_tokens or (lambda: estimate_usage(request, 0).input_tokens)
+        return await self._limits.admit(current_caller(), request, targets, estimate)
+
+    def settle(self, attempts: RequestAttempts, admission: Admission | None) -> None:
+        """Accounts for a call that has ended."""
+        if admission is not None and self._limits is not None:
+            self._limits.settle(admission, attempts)
+        self._meter.record(current_caller(), attempts)

@@ -1,0 +1,277 @@
+"""Admits calls within the limits: reserves what they need, and settles what they have used.
+
+Each limit counts in a bucket of its window. A call counts in the window in which it began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from clawdbot.common.v1.usage_pb2 import Usage
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
+from clawdbot_servicekit.caller import Caller
+
+from clawdbot_model_gateway.core.attempts import RequestAttempts
+from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.limits.limit_store import (
+    Charge,
+    LimitStore,
+    LimitStoreUnavailable,
+    Reservation,
+    Verdict,
+)
+from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
+from clawdbot_model_gateway.core.limits.prices import price_of
+from clawdbot_model_gateway.core.limits.quotas import Kind, Limit, Owner, Quotas
+from clawdbot_model_gateway.core.limits.refusals import LimitsUnavailable, refusal
+from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, Target
+
+log = structlog.get_logger(__name__)
+
+MAX_ALERTED: Final = 4096
+"""Buckets for which it is remembered that they were reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A charge, and what it is for."""
+
+    owner: Owner
+    limit: Limit
+    charge: Charge
+    targets: frozenset[str] | None = None
+    """Only what these targets use counts; None: all that the call uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A call that was admitted."""
+
+    planned: Sequence[Planned]
+    reservation: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a call may use."""
+
+    least: Mapping[str, int]
+    """By kind."""
+    most: Mapping[str, int]
+
+
+class Limits:
+    """Applies the limits.
+
+    Args:
+        quotas: the limits.
+        store: counts.
+        backends: by name.
+        metrics: of refusals and alerts.
+        alert_at: part of a limit at which an alert is logged.
+        reserve_output: tokens of a reply to reserve for a request without max_tokens.
+        refuse_on_error: whether calls are refused while the store is down.
+        timeout: seconds that the store has.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        quotas: Quotas,
+        store: LimitStore,
+        backends: Mapping[str, Backend],
+        metrics: LimitMetrics,
+        *,
+        alert_at: float = 0.8,
+        reserve_output: int = 1024,
+        refuse_on_error: bool = False,
+        timeout: float = 0.25,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._quotas = quotas
+        self._limits_tokens = bool(quotas.kinds & {"tokens", "cost"})
+        self._store = store
+        self._backends = backends
+        self._metrics = metrics
+        self._alert_at = alert_at
+        self._reserve_output = reserve_output
+        self._refuse_on_error = refuse_on_error
+        self._timeout = timeout
+        self._clock = clock
+        self._alerted: dict[str, float] = {}
+        """Bucket → when it ends."""
+
+    async def admit(
+        self,
+        caller: Caller,
+        request: GenerateRequest,
+        targets: Sequence[Target],
+        input_tokens: Callable[[], int],
+    ) -> tuple[Sequence[Target], Admission | None]:
+        """The targets that may be tried, in their order, and what was reserved for the call.
+
+        A target whose own limit is reached is left out, as long as another one is left.
+
+        Raises:
+            LimitReached: a limit does not allow the call.
+            LimitsUnavailable: the store is down, and calls are refused then.
+        """
+        # A long prompt takes a while to estimate.
+        tokens = input_tokens() if self._limits_tokens else 0
+        while True:
+            now = self._clock()
+            planned = [*self._plan(caller, request, targets, tokens, now)]
+            if not planned:
+                return targets, None
+            try:
+                verdict = await self._reserve([each.charge for each in planned])
+            except LimitStoreUnavailable as error:
+                self._metrics.store_errors.inc()
+                if self._refuse_on_error:
+                    raise LimitsUnavailable(error.explanation) from error
+                # What it uses counts as soon as the store is back.
+                nothing = [0] * len(planned)
+                return targets, Admission(
+                    planned, Reservation([each.charge for each in planned], nothing, nothing)
+                )
+            if isinstance(verdict, Reservation):
+                self._alert(caller, planned, verdict)
+                return targets, Admission(planned, verdict)
+            full = planned[verdict.place]
+            excluded = full.targets or frozenset()
+            others = [each for each in targets if each.name not in excluded]
+            if full.targets is None or not others:
+                self._metrics.count_refusal(full.owner.level, full.limit.kind, caller.tenant)
+                raise refusal(full.owner, full.limit, full.charge, verdict.total, now)
+            targets = others
+
+    def settle(self, admission: Admission, attempts: RequestAttempts) -> None:
+        """Replaces what was reserved by what the call has used."""
+        self._store.settle(admission.reservation, [_used(each, attempts) for each in admission.planned])
+
+    def _plan(
+        self, caller: Caller, request: GenerateRequest, targets: Sequence[Target], tokens: int, now: float
+    ) -> Iterator[Planned]:
+        """What the call is charged, and where."""
+        model = request.model or DEFAULT_ALIAS
+        every: Need | None = None
+        for owner, quota in self._quotas.of(caller):
+            if quota.limits:
+                every = every or self._need(request, targets, tokens)
+                yield from _charges(owner, quota.limits, every, now)
+            for named, limits in quota.models.items():
+                if named == model:
+                    every = every or self._need(request, targets, tokens)
+                    yield from _charges(owner, limits, every, now, model=named)
+                    continue
+                chosen = [each for each in targets if self._model_name(each) == named]
+                if chosen:
+                    raw = frozenset(each.name for each in chosen)
+                    need = self._need(request, chosen, tokens)
+                    yield from _charges(owner, limits, need, now, model=named, targets=raw)
+
+    def _model_name(self, target: Target) -> str:
+        backend = self._backends.get(target.backend)
+        return target.name if backend is None else f"{backend.name}/{backend.display_name(target.model)}"
+
+    def _need(self, request: GenerateRequest, targets: Sequence[Target], tokens: int) -> Need:
+        """What a call needs at these targets. Of their prices the highest counts."""
+        sampling = request.sampling
+        bounded = sampling.max_tokens if sampling.HasField("max_tokens") else None
+        least = Usage(input_tokens=tokens, output_tokens=1 if bounded is None else bounded)
+        most = Usage(input_tokens=tokens, output_tokens=bounded or self._reserve_output)
+        costs = [(0, 0)]
+        for each in targets:
+            backend = self._backends.get(each.backend)
+            if backend is None:
+                continue  # a reload has removed it
+            price = price_of(backend.prices, backend.display_name(each.model))
+            if price is not None:
+                costs.append((price.cost(least), price.cost(most)))
+        least_cost, most_cost = max(costs)
+        return Need(
+            {"requests": 1, "tokens": tokens + least.output_tokens, "cost": least_cost, "concurrent": 1},
+            {"requests": 1, "tokens": tokens + most.output_tokens, "cost": most_cost, "concurrent": 1},
+        )
+
+    async def _reserve(self, charges: Sequence[Charge]) -> Verdict:
+        verdict = self._store.reserve(charges)
+        if not isinstance(verdict, asyncio.Future):
+            return verdict
+        try:
+            # A timer costs nothing beside a store that is asked over a network or in a thread.
+            done, _ = await asyncio.wait([verdict], timeout=self._timeout)
+        except asyncio.CancelledError:
+            verdict.add_done_callback(self._give_back)
+            raise
+        if not done:
+            verdict.add_done_callback(self._give_back)
+            raise LimitStoreUnavailable(f"no answer within {self._timeout * 1000:g} ms")
+        return verdict.result()
+
+    def _give_back(self, late: asyncio.Future[Verdict]) -> None:
+        """Nobody waits for it any more."""
+        if late.cancelled() or late.exception() is not None:
+            return
+        verdict = late.result()
+        if isinstance(verdict, Reservation):
+            self._store.settle(verdict, [0] * len(verdict.charges))
+
+    def _alert(self, caller: Caller, planned: Sequence[Planned], reservation: Reservation) -> None:
+        for each, amount, total in zip(planned, reservation.amounts, reservation.totals, strict=True):
+            bucket, ends = each.charge.bucket, each.charge.ends
+            used = total - amount + each.charge.least
+            if not ends or used < self._alert_at * each.limit.amount or bucket in self._alerted:
+                continue
+            if len(self._alerted) >= MAX_ALERTED:
+                now = self._clock()
+                self._alerted = {key: end for key, end in self._alerted.items() if end > now}
+            self._alerted[bucket] = ends
+            self._metrics.count_alert(each.owner.level, each.limit.kind, caller.tenant)
+            log.warning(
+                "limit_almost_reached",
+                per=each.owner.level,
+                name=each.owner.name,
+                limit=each.limit.kind,
+                window=each.limit.window,
+                used=used,
+                of=each.limit.amount,
+            )
+
+
+def _charges(
+    owner: Owner,
+    limits: Sequence[Limit],
+    need: Need,
+    now: float,
+    *,
+    model: str = "",
+    targets: frozenset[str] | None = None,
+) -> Iterator[Planned]:
+    for limit in limits:
+        least = need.least[limit.kind]
+        if not least:
+            continue  # the models are free
+        start, end = limit.rate.bounds(now) if limit.rate else (0, 0)
+        bucket = f"{owner.bucket}|{limit.kind}|{limit.window}|{start}|{model}"
+        charge = Charge(bucket, limit.amount, need.most[limit.kind], least, float(end))
+        yield Planned(owner, limit, charge, targets)
+
+
+def _used(planned: Planned, attempts: RequestAttempts) -> int:
+    kind = planned.limit.kind
+    if kind == "concurrent":
+        return 0
+    if planned.targets is None:
+        return 1 if kind == "requests" else _amount(kind, attempts.usage)
+    made = [each for each in attempts.made if each.target.name in planned.targets]
+    return min(1, len(made)) if kind == "requests" else sum(_amount(kind, each.cost) for each in made)
+
+
+def _amount(kind: Kind, used: Usage) -> int:
+    return used.cost_micros if kind == "cost" else used.input_tokens + used.output_tokens

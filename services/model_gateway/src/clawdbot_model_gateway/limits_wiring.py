@@ -1,0 +1,170 @@
+"""Builds prices, limits and accounting from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.suggestions import nearest_or_all
+
+from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.limits.accounting import Accounting
+from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
+from clawdbot_model_gateway.core.limits.limit_store import LimitStore
+from clawdbot_model_gateway.core.limits.limits import Limits
+from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
+from clawdbot_model_gateway.core.limits.prices import PER_MICRO, Price, Prices
+from clawdbot_model_gateway.core.limits.quotas import Kind, Limit, Quota, Quotas
+from clawdbot_model_gateway.core.limits.usage_ledger import UsageLedger
+from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
+from clawdbot_model_gateway.core.limits.usage_report import UsageReport
+from clawdbot_model_gateway.core.limits.windows import Rate
+from clawdbot_model_gateway.core.routing import CHAT_ALIAS, DEFAULT_ALIAS
+from clawdbot_model_gateway.limits_settings import (
+    LevelSettings,
+    LimitsSettings,
+    PriceSettings,
+    QuotaSettings,
+)
+from clawdbot_model_gateway.settings import GatewaySettings
+from clawdbot_model_gateway.stores.in_memory.limit_store import InMemoryLimitStore
+from clawdbot_model_gateway.stores.sqlite.limit_store import SqliteLimitStore, SqliteSavedCounters
+from clawdbot_model_gateway.stores.sqlite.usage_ledger import SqliteUsageLedger
+
+FILE_TIMEOUT: Final = 5.0
+"""Seconds that a call waits for the file that workers share. It is never far away, only busy."""
+
+
+class Accounts:
+    """Limits and usage, built and not yet started.
+
+    Args:
+        settings: the gateway's settings.
+        backends: by name.
+        aliases: those of the configuration.
+        folder: for what the workers of this machine share.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        backends: Mapping[str, Backend],
+        aliases: Iterable[str],
+        folder: Path,
+    ) -> None:
+        section = settings.limits
+        self.metrics = LimitMetrics()
+        redis = None if section.redis is None else section.redis.get_secret_value()
+        ledger = _ledger(redis, folder)
+        meter = UsageMeter(ledger, self.metrics)
+        quotas = _quotas(section)
+        store, limits = None, None
+        if quotas.kinds:
+            _check_prices(quotas, backends)
+            _check_models(quotas, backends, {*aliases, CHAT_ALIAS, DEFAULT_ALIAS})
+            store = _store(settings, redis, folder)
+            limits = Limits(
+                quotas,
+                store,
+                backends,
+                self.metrics,
+                alert_at=section.alert_at,
+                reserve_output=section.reserve_output,
+                refuse_on_error=section.on_error == "refuse",
+                timeout=FILE_TIMEOUT if redis is None else section.timeout,
+            )
+        self.calls = CallAccounts(meter, limits)
+        self.report = UsageReport(ledger, meter)
+        self.background = Accounting(ledger, meter, section.usage_retention, store)
+
+
+def _check_prices(quotas: Quotas, backends: Mapping[str, Backend]) -> None:
+    if "cost" in quotas.kinds and not any(each.prices for each in backends.values()):
+        raise StartupError(
+            "limits: the cost is limited, but no backend has prices, so that everything would be free: "
+            'add them, such as `prices: {"*": {input: 1.25, output: 10}}` (US dollars for a million tokens).'
+        )
+
+
+def _check_models(quotas: Quotas, backends: Mapping[str, Backend], aliases: set[str]) -> None:
+    """A name that is misspelled would never be limited."""
+    for name in quotas.models:
+        backend, slash, model = name.partition("/")
+        if (backend in backends and model) if slash else name in aliases:
+            continue
+        known = [*aliases, *(f"{each}/{model or 'MODEL'}" for each in backends)]
+        raise StartupError(f"limits: there is no model {name}{nearest_or_all(name, known)}")
+
+
+def _ledger(redis: str | None, folder: Path) -> UsageLedger:
+    if redis is None:
+        return SqliteUsageLedger(folder)
+    # Only where it is used: the import takes longer than the rest of the gateway's start.
+    from clawdbot_model_gateway.stores.redis.usage_ledger import RedisUsageLedger
+
+    try:
+        return RedisUsageLedger(redis)
+    except ValueError:
+        # Without the error's text, which may have the password.
+        raise StartupError(
+            "limits.redis: not a valid URL; write one such as redis://localhost:6379/0."
+        ) from None
+
+
+def _store(settings: GatewaySettings, redis: str | None, folder: Path) -> LimitStore:
+    """The store of limits: as much as the deployment needs, and no more."""
+    if redis is not None:
+        from clawdbot_model_gateway.stores.redis.limit_store import RedisLimitStore
+
+        return RedisLimitStore(redis)
+    if settings.server.workers > 1:
+        return SqliteLimitStore(folder)
+    return InMemoryLimitStore(SqliteSavedCounters(folder))
+
+
+def _quotas(settings: LimitsSettings) -> Quotas:
+    return Quotas(
+        _quota(settings.installation),
+        _quota(settings.tenant),
+        {name: _quota(each) for name, each in settings.tenants.items()},
+        _quota(settings.key),
+        {name: _quota(each) for name, each in settings.keys.items()},
+    )
+
+
+def _quota(settings: LevelSettings) -> Quota:
+    return Quota(_limits(settings), {name: _limits(each) for name, each in settings.models.items()})
+
+
+def _limits(settings: QuotaSettings) -> tuple[Limit, ...]:
+    rates: Mapping[Kind, tuple[Rate, ...]] = {
+        "requests": settings.requests,
+        "tokens": settings.tokens,
+        "cost": settings.cost,
+    }
+    limits = [Limit(kind, each.amount, each) for kind, values in rates.items() for each in values]
+    if settings.concurrent is not None:
+        limits.append(Limit("concurrent", settings.concurrent))
+    return tuple(limits)
+
+
+def prices(settings: Mapping[str, PriceSettings]) -> Prices:
+    """The prices of a backend's models."""
+    return {model: _price(each) for model, each in settings.items()}
+
+
+def _price(settings: PriceSettings) -> Price:
+    def units(dollars: float | None, otherwise: float) -> int:
+        # A dollar for a million tokens is a millionth of a dollar for one.
+        return round((otherwise if dollars is None else dollars) * PER_MICRO)
+
+    return Price(
+        input=units(settings.input, 0),
+        cached=units(settings.cached, settings.input),
+        cache_write=units(settings.cache_write, settings.input),
+        output=units(settings.output, 0),
+        reasoning=units(settings.reasoning, settings.output),
+        audio=None if settings.audio is None else units(settings.audio, 0),
+    )

@@ -1,0 +1,77 @@
+"""Every ledger of usage keeps the contract; each has facts of its own."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+from clawdbot_model_gateway.core.limits.usage_ledger import UsageUnavailable
+from clawdbot_model_gateway.stores.redis.usage_ledger import RedisUsageLedger
+from clawdbot_model_gateway.stores.sqlite.usage_ledger import SqliteUsageLedger
+from clawdbot_servicekit.errors import StartupError
+
+from tests.contract.model_gateway.usage_ledger_contract import ANN, ONE, UsageLedgerContract, totals
+from tests.support.redis_server import redis_server
+
+
+@asynccontextmanager
+async def started(ledger):
+    await ledger.start()
+    try:
+        yield ledger
+    finally:
+        await ledger.stop()
+        await ledger.stop()
+
+
+class TestSqliteUsageLedger(UsageLedgerContract):
+    @pytest.fixture
+    async def ledger(self, tmp_path):
+        async with started(SqliteUsageLedger(tmp_path / "gateway")) as ledger:
+            yield ledger
+
+    @pytest.fixture
+    async def other(self, ledger, tmp_path):
+        async with started(SqliteUsageLedger(tmp_path / "gateway")) as other:
+            yield other
+
+    async def test_it_outlives_the_process(self, ledger, tmp_path):
+        await ledger.add("1", {ANN: ONE})
+        await ledger.stop()
+        async with started(SqliteUsageLedger(tmp_path / "gateway")) as later:
+            assert await totals(later) == {ANN: ONE}
+
+    async def test_an_unusable_folder_stops_the_start_with_a_clear_message(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StartupError, match="state_dir"):
+            await SqliteUsageLedger(tmp_path / "file" / "gateway").start()
+
+
+class TestRedisUsageLedger(UsageLedgerContract):
+    @pytest.fixture
+    def server(self, tmp_path):
+        with redis_server(tmp_path) as server:
+            yield server
+
+    @pytest.fixture
+    async def ledger(self, server):
+        async with started(RedisUsageLedger(server.url)) as ledger:
+            yield ledger
+
+    @pytest.fixture
+    async def other(self, server, ledger):
+        async with started(RedisUsageLedger(server.url)) as other:
+            yield other
+
+
+async def test_a_redis_that_dies_loses_no_batch(tmp_path):
+    with redis_server(tmp_path) as server:
+        async with started(RedisUsageLedger(server.url)) as ledger:
+            server.kill()
+            with pytest.raises(UsageUnavailable):
+                await ledger.add("1", {ANN: ONE})
+            with pytest.raises(UsageUnavailable):
+                await totals(ledger)
+            server.start()
+            await ledger.add("1", {ANN: ONE})
+            assert await totals(ledger) == {ANN: ONE}
