@@ -8,8 +8,10 @@ from collections import Counter
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
+from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.routing import RoutingTable, Target, attempt_order
+from clawdbot_model_gateway.stores.file.drains import FileDrainStore
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.pagination import MAX_PAGE_SIZE
 
@@ -38,9 +40,14 @@ def bench(clock):
 
 
 @pytest.fixture
-async def admin(bench):
+async def admin(bench, tmp_path):
     await bench.router.refresh(bench.backends.values())
-    return ModelAdmin(bench.router, bench.backends)
+    return make_admin(bench, tmp_path)
+
+
+def make_admin(bench, folder):
+    drains = FileDrainStore(folder)
+    return ModelAdmin(bench.router, bench.backends, drains, MachineLoad(bench.backends, drains, None))
 
 
 def switch(alias, *targets, **more):
@@ -131,9 +138,9 @@ async def test_backends_show_their_load(admin, bench):
     assert shown[0].endpoint == "http://fake"
 
 
-async def test_any_model_is_shown_by_its_actual_name():
+async def test_any_model_is_shown_by_its_actual_name(tmp_path):
     bench = Bench({"chat": (Target("a", "*"),)}, a=FakeProvider(models=["real"]))
-    admin = ModelAdmin(bench.router, bench.backends)
+    admin = make_admin(bench, tmp_path)
     assert admin.describe_alias("chat") == "a/*"
     await bench.router.refresh(bench.backends.values())
     assert admin.describe_alias("chat") == "a/real"

@@ -25,6 +25,8 @@ from typing_extensions import override
 from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
 from clawdbot_model_gateway.core.alias_overrides import AliasOverrideStore
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.drains import DrainStore
+from clawdbot_model_gateway.core.machine_load import MachineLoad, WorkerReports
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
@@ -46,8 +48,11 @@ class Components:
     admin: ModelAdmin
     token_counts: TokenCounts
     override_store: AliasOverrideStore
+    drains: DrainStore
+    load: MachineLoad
+    reports: WorkerReports | None
     slot_locks: ProcessLocks
-    """Held while there are slot_tables."""
+    """Held while there are slot_tables or reports."""
     slot_tables: Sequence[SlotTable]
     replies: CachedReplies | None
     cache_metrics: CacheMetrics
@@ -86,10 +91,15 @@ class GatewayApplication(Application):
         metrics = BackendMetrics(registry)
         for each in self._components.cache_metrics.collectors:
             registry.register(each)
-        backends = self._components.backends
+        backends, load = self._components.backends, self._components.load
         for backend in backends.values():
             backend.scheduler.observer = metrics.observer(backend.name)
-        return lambda: metrics.sample(backends.values())
+
+        def sample() -> None:
+            metrics.sample(backends.values())
+            load.report()
+
+        return sample
 
     @override
     def describe(self) -> dict[str, tuple[str, ...]]:
@@ -104,6 +114,7 @@ class GatewayApplication(Application):
             "models": (
                 f"{CHAT_ALIAS} is {components.admin.describe_alias(CHAT_ALIAS)}{at} ({reason})",
                 *(f"{name} does not list its models: {why}" for name, why in self._unlisted_configured()),
+                *(f"{name} gets no requests (DrainBackend)" for name in self._drained()),
             ),
             **super().describe(),
         }
@@ -113,8 +124,11 @@ class GatewayApplication(Application):
         """A backend that is down does not keep the gateway from starting."""
         components = self._components
         components.override_store.open()
-        if components.slot_tables:
+        components.drains.open()
+        if components.slot_tables or components.reports is not None:
             components.slot_locks.open()
+        if components.reports is not None:
+            components.reports.open()
         for table in components.slot_tables:
             table.open()
         if components.replies is not None:
@@ -149,6 +163,9 @@ class GatewayApplication(Application):
         await self._components.hooks.stop()
         await asyncio.gather(*(backend.provider.stop() for backend in self._components.backends.values()))
         self._components.override_store.close()
+        self._components.drains.close()
+        if self._components.reports is not None:
+            self._components.reports.close()
         for table in self._components.slot_tables:
             table.close()
         self._components.slot_locks.close()
@@ -166,6 +183,9 @@ class GatewayApplication(Application):
             await components.backends.pop(name).provider.stop()
         models = {name: configured.backends[name] for name in components.backends}
         components.router.configure(RoutingTable(models, aliases))
+
+    def _drained(self) -> list[str]:
+        return [name for name, backend in self._components.backends.items() if backend.draining]
 
     def _unlisted_configured(self) -> list[tuple[str, str]]:
         """The backends of aliases that did not list their models; not the candidates of discovery."""

@@ -22,8 +22,10 @@ from clawdbot_model_gateway.application import Components, GatewayApplication
 from clawdbot_model_gateway.backend_config import BackendPlan, plan_backends
 from clawdbot_model_gateway.cache_wiring import cached_replies, fingerprint
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.drains import DrainStore
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
+from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
@@ -36,7 +38,9 @@ from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import AdaptiveConcurrency, GatewaySettings, QueueSettings
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
+from clawdbot_model_gateway.stores.file.drains import FileDrainStore
 from clawdbot_model_gateway.stores.file.slot_table import SlotTable
+from clawdbot_model_gateway.stores.file.worker_reports import FileWorkerReports
 from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 
 FOLDER: Final = "model_gateway"
@@ -66,7 +70,14 @@ def build(
     plan = plan_backends(settings, providers, find_local_model())
     slot_locks = ProcessLocks(settings.state_dir / FOLDER / "processes")
     slot_tables = _slot_tables(plan, settings, slot_locks)
-    backends = _backends(plan, providers, slot_tables)
+    drains = FileDrainStore(settings.state_dir / FOLDER)
+    backends = _backends(plan, providers, slot_tables, drains)
+    reports = (
+        FileWorkerReports(settings.state_dir / FOLDER / "reports", slot_locks)
+        if settings.server.workers > 1
+        else None
+    )
+    load = MachineLoad(backends, drains, reports)
     switching = settings.gateway.switching
     override_store = (
         FileAliasOverrideStore(settings.state_dir / FOLDER) if switching else InMemoryAliasOverrideStore()
@@ -83,7 +94,7 @@ def build(
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
     embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, draw=draw)
     token_counts = TokenCounts(router, backends, limits=limits)
-    admin = ModelAdmin(router, backends, switching=switching, replies=replies)
+    admin = ModelAdmin(router, backends, drains, load, switching=switching, replies=replies)
     components = Components(
         plan=plan,
         backends=backends,
@@ -91,6 +102,9 @@ def build(
         admin=admin,
         token_counts=token_counts,
         override_store=override_store,
+        drains=drains,
+        load=load,
+        reports=reports,
         slot_locks=slot_locks,
         slot_tables=[*slot_tables.values()],
         replies=replies,
@@ -106,7 +120,10 @@ def build(
 
 
 def _backends(
-    plan: BackendPlan, available: Mapping[str, EntryPoint], slot_tables: Mapping[str, SlotTable]
+    plan: BackendPlan,
+    available: Mapping[str, EntryPoint],
+    slot_tables: Mapping[str, SlotTable],
+    drains: DrainStore,
 ) -> dict[str, Backend]:
     backends = {}
     for name, settings in plan.backends.items():
@@ -122,6 +139,7 @@ def _backends(
             scheduler=_scheduler(path, settings.queue, provider.max_concurrency, slot_tables.get(name)),
             default_temperature=settings.temperature,
             fingerprint=fingerprint(settings),
+            drains=drains,
         )
     return backends
 

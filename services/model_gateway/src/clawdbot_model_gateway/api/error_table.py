@@ -10,6 +10,7 @@ from grpc import StatusCode
 
 from clawdbot_model_gateway.core import errors
 from clawdbot_model_gateway.core.alias_overrides import OverrideStoreUnavailable
+from clawdbot_model_gateway.core.drains import DrainNotRecorded
 from clawdbot_model_gateway.core.reply_cache.port import CacheNotFlushed
 
 MESSAGE: Final = "{target}: {detail}. {advice}{other_attempts}"
@@ -43,11 +44,23 @@ def error_table() -> ErrorTable:
                 "There is no model {model}.{suggestion}",
                 metadata=("model",),
             ),
+            errors.UnknownBackend: ErrorRule(
+                StatusCode.NOT_FOUND,
+                "BACKEND_NOT_FOUND",
+                "There is no backend {backend}{suggestion}",
+                metadata=("backend",),
+            ),
             errors.SwitchingOff: ErrorRule(
                 StatusCode.FAILED_PRECONDITION,
                 "SWITCHING_OFF",
                 "This gateway runs with gateway.switching: false, as its replicas would not all learn of a "
                 "switch. Change models.aliases in the configuration instead.",
+            ),
+            DrainNotRecorded: ErrorRule(
+                StatusCode.UNAVAILABLE,
+                "DRAIN_NOT_RECORDED",
+                "It could not be stored, and nothing has changed: {explanation}.",
+                retryable=True,
             ),
             CacheNotFlushed: ErrorRule(
                 StatusCode.UNAVAILABLE,

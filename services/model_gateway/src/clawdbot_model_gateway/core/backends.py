@@ -19,7 +19,8 @@ from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
-from clawdbot_model_gateway.core.errors import BackendTimeout, ModelMissing, Shed
+from clawdbot_model_gateway.core.drains import DrainStore
+from clawdbot_model_gateway.core.errors import BackendDraining, BackendTimeout, ModelMissing, Shed
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
@@ -54,13 +55,15 @@ class Backend:
     """Of all settings that change its replies, so that a reply is not cached across a change of them."""
     scheduler: Scheduler = field(default_factory=lambda: Scheduler(NO_LIMIT, QueueLimits(), time.monotonic))
     """Decides which request is sent next; by default all are, at once."""
+    drains: DrainStore | None = None
+    """Tells whether an operator took it out of service; None: nobody can."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)
 
     def slot(self, request: GenerateRequest | EmbedRequest, attempt: Attempt | None = None) -> Slot:
         """The way to the provider while the context lasts: `async with backend.slot(…) as provider`.
 
         Every call goes through it, so that admission, queueing, concurrency and accounting have one place.
-        Entering it waits for a slot, and raises Shed where the request gets none.
+        Entering it waits for a slot, and raises Shed where the request gets none, or BackendDraining.
 
         Args:
             request: what is sent: its priority and its size count.
@@ -68,6 +71,21 @@ class Backend:
                 streamed.
         """
         return Slot(self, request, attempt)
+
+    @property
+    def draining(self) -> bool:
+        """Whether an operator has stopped new requests to it."""
+        return self.drains is not None and self.name in self.drains.names
+
+    @property
+    def available(self) -> bool:
+        """Whether a request may be sent to it now."""
+        return not self.draining
+
+    @property
+    def shares_slots(self) -> bool:
+        """Whether its limit holds for all workers of the machine together."""
+        return self.scheduler.shared is not None
 
     @property
     def in_flight(self) -> int:
@@ -132,6 +150,7 @@ class Backend:
             requests_in_flight=self.in_flight,
             open_connections=self.provider.open_connections,
             models=[each.name for each in self.models],
+            draining=self.draining,
             max_concurrency=0 if self.scheduler.limit == NO_LIMIT else self.scheduler.limit,
             queues=[
                 QueueLength(priority=Priority.ValueType(each), requests=self.scheduler.waiting_in(each))
@@ -154,6 +173,8 @@ class Slot:
         self._began_at = self._waited = 0.0
 
     async def __aenter__(self) -> Provider:
+        if self._backend.draining:
+            raise BackendDraining("an operator has stopped new requests to this backend")
         if not self._backend.scheduler.enter():
             await self._wait()
         self._began_at = time.monotonic()

@@ -44,7 +44,8 @@ class CallLifecycle:
             UnknownModel: its model does not exist.
             RemoteError: a hook refuses it.
         """
-        targets = attempt_order(await self._router.targets(request.model), self._draw)
+        targets = self._router.available(await self._router.targets(request.model))
+        targets = attempt_order(targets, self._draw)
         await self._hooks.gate(_subject(BEFORE_GENERATE, request))
         return RequestAttempts(request, targets, self._report)
 

@@ -13,7 +13,9 @@ from clawdbot_servicekit.pagination import page_bounds
 from google.protobuf.duration_pb2 import Duration
 
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.errors import SwitchingOff, UnknownModel
+from clawdbot_model_gateway.core.drains import DrainStore
+from clawdbot_model_gateway.core.errors import SwitchingOff, UnknownBackend, UnknownModel
+from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import Target
@@ -29,6 +31,8 @@ class ModelAdmin:
     Args:
         router: resolves names to targets.
         backends: by name.
+        drains: the drained backends.
+        load: of the backends on this machine.
         switching: whether aliases can be given other targets at runtime.
         replies: the cache of replies; None where there is none.
     """
@@ -37,12 +41,16 @@ class ModelAdmin:
         self,
         router: Router,
         backends: Mapping[str, Backend],
+        drains: DrainStore,
+        load: MachineLoad,
         *,
         switching: bool = True,
         replies: CachedReplies | None = None,
     ) -> None:
         self._router = router
         self._backends = backends
+        self._drains = drains
+        self._load = load
         self._switching = switching
         self._replies = replies
 
@@ -64,8 +72,23 @@ class ModelAdmin:
         """A page of backends, by name, with their current load."""
         known = sorted(self._backends)
         names, next_token = page_bounds(known, "backends", request.page_size, request.page_token)
-        states = [self._backends[each].state for each in names]
-        return pb.ListBackendsResponse(backends=states, next_page_token=next_token)
+        return pb.ListBackendsResponse(backends=self._load.states([*names]), next_page_token=next_token)
+
+    async def drain_backend(self, request: pb.DrainBackendRequest) -> pb.DrainBackendResponse:
+        """Stops new requests to a backend and waits for those in flight, or puts it back into service.
+
+        Raises:
+            UnknownBackend: it does not exist.
+            DrainNotRecorded: it could not be stored; nothing has changed.
+        """
+        name = request.backend
+        if name not in self._backends:
+            raise UnknownBackend(name, self._backends)
+        self._drains.apply(name, drained=not request.undo, request_id=request.request_id)
+        log.info("backend_put_back" if request.undo else "backend_drains", backend=name)
+        if self._backends[name].draining:
+            await self._load.until_idle(name)
+        return pb.DrainBackendResponse(backend=self._load.state(name))
 
     async def switch_model(self, request: pb.SwitchModelRequest) -> pb.SwitchModelResponse:
         """Gives an alias other targets, from the next request on; requests in flight are not affected.

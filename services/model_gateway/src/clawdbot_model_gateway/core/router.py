@@ -84,6 +84,12 @@ class Router:
         """
         return await self._look_up(RoutingTable.targets, name)
 
+    def available(self, targets: Sequence[Target]) -> Sequence[Target]:
+        """Those whose backend takes requests; all of them where none does, so that the error says why."""
+        if len(targets) == 1:
+            return targets
+        return [each for each in targets if self._backends[each.backend].available] or targets
+
     async def target(self, name: str) -> Target:
         """The target "backend/model"; raises as `targets` does."""
         return await self._look_up(RoutingTable.target, name)
