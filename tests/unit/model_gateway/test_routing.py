@@ -9,7 +9,7 @@ import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
 from clawdbot_model_gateway.core.machine_load import MachineLoad
-from clawdbot_model_gateway.core.model_admin import ModelAdmin
+from clawdbot_model_gateway.core.model_admin import ModelAdmin, Reload
 from clawdbot_model_gateway.core.routing import RoutingTable, Target, attempt_order
 from clawdbot_model_gateway.stores.file.drains import FileDrainStore
 from clawdbot_servicekit.errors import InvalidRequest
@@ -45,9 +45,15 @@ async def admin(bench, tmp_path):
     return make_admin(bench, tmp_path)
 
 
+async def nothing_to_reload():
+    return Reload([], [], [], [], []), 0
+
+
 def make_admin(bench, folder):
     drains = FileDrainStore(folder)
-    return ModelAdmin(bench.router, bench.backends, drains, MachineLoad(bench.backends, drains, None))
+    return ModelAdmin(
+        bench.router, bench.backends, drains, MachineLoad(bench.backends, drains, None), nothing_to_reload
+    )
 
 
 def switch(alias, *targets, **more):

@@ -19,6 +19,8 @@ class BackendMetrics:
     """The metrics of all backends, in the registry of the server."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._sampled = set[str]()
+        """Backends of the last sample."""
         self._in_flight = Gauge(
             "clawdbot_backend_requests_in_flight",
             "Requests that were sent to a backend and have not ended.",
@@ -67,7 +69,10 @@ class BackendMetrics:
 
     def sample(self, backends: Iterable[Backend]) -> None:
         """Records the present load."""
+        gone = self._sampled
+        self._sampled = set()
         for backend in backends:
+            self._sampled.add(backend.name)
             scheduler = backend.scheduler
             self._in_flight.labels(backend.name).set(scheduler.in_flight)
             self._connections.labels(backend.name).set(backend.provider.open_connections)
@@ -75,6 +80,12 @@ class BackendMetrics:
                 self._limit.labels(backend.name).set(scheduler.limit)
             for priority, name in CLASSES.items():
                 self._waiting.labels(backend.name, name).set(scheduler.waiting_in(priority))
+        # With several workers, prometheus_client cannot remove them.
+        for name in gone - self._sampled:
+            for gauge in (self._in_flight, self._connections, self._limit):
+                gauge.labels(name).set(0)
+            for priority in CLASSES.values():
+                self._waiting.labels(name, priority).set(0)
 
 
 class _Observer(QueueObserver):

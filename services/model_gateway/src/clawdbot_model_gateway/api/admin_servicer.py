@@ -40,7 +40,7 @@ class AdminServicer(ModelAdminServiceServicer):
 
     @override
     async def ReloadModels(self, request: pb.ReloadModelsRequest, context: Any) -> pb.ReloadModelsResponse:
-        raise NotImplementedYet("ReloadModels")
+        return await self._admin.reload_models()
 
     @override
     async def FlushCache(self, request: pb.FlushCacheRequest, context: Any) -> pb.FlushCacheResponse:

@@ -28,6 +28,7 @@ def error_table() -> ErrorTable:
         {
             **HOOK_RULES,
             errors.ModelError: _model_error(StatusCode.UNAVAILABLE),
+            errors.BackendRemoved: _model_error(StatusCode.UNAVAILABLE, retryable=True),
             errors.BackendAuth: _model_error(StatusCode.FAILED_PRECONDITION),
             errors.RateLimited: _model_error(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
             errors.LimitTooSmall: _model_error(StatusCode.RESOURCE_EXHAUSTED),
@@ -49,6 +50,11 @@ def error_table() -> ErrorTable:
                 "BACKEND_NOT_FOUND",
                 "There is no backend {backend}{suggestion}",
                 metadata=("backend",),
+            ),
+            errors.ConfigurationInvalid: ErrorRule(
+                StatusCode.FAILED_PRECONDITION,
+                "CONFIGURATION_INVALID",
+                "Nothing has changed, since the configuration is invalid: {explanation}",
             ),
             errors.SwitchingOff: ErrorRule(
                 StatusCode.FAILED_PRECONDITION,

@@ -20,7 +20,13 @@ from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.drains import DrainStore
-from clawdbot_model_gateway.core.errors import BackendDraining, BackendTimeout, ModelMissing, Shed
+from clawdbot_model_gateway.core.errors import (
+    BackendDraining,
+    BackendRemoved,
+    BackendTimeout,
+    ModelMissing,
+    Shed,
+)
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
@@ -57,13 +63,18 @@ class Backend:
     """Decides which request is sent next; by default all are, at once."""
     drains: DrainStore | None = None
     """Tells whether an operator took it out of service; None: nobody can."""
+    removed: bool = False
+    """Whether a reload has removed or replaced it, and it is stopped."""
+    predecessor: Backend | None = None
+    """The backend that it has replaced, while that one finishes its requests."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)
 
     def slot(self, request: GenerateRequest | EmbedRequest, attempt: Attempt | None = None) -> Slot:
         """The way to the provider while the context lasts: `async with backend.slot(…) as provider`.
 
         Every call goes through it, so that admission, queueing, concurrency and accounting have one place.
-        Entering it waits for a slot, and raises Shed where the request gets none, or BackendDraining.
+        Entering it waits for a slot, and raises Shed where the request gets none, or BackendDraining,
+        or BackendRemoved.
 
         Args:
             request: what is sent: its priority and its size count.
@@ -89,8 +100,9 @@ class Backend:
 
     @property
     def in_flight(self) -> int:
-        """Number of requests that have a slot or wait for one."""
-        return self.scheduler.in_flight + self.scheduler.waiting
+        """Number of requests that have a slot or wait for one, those of its predecessor included."""
+        before = 0 if self.predecessor is None else self.predecessor.in_flight
+        return self.scheduler.in_flight + self.scheduler.waiting + before
 
     def poll_shared_slots(self) -> None:
         """Has the requests that wait ask again and again, where other processes may free a slot."""
@@ -175,6 +187,8 @@ class Slot:
     async def __aenter__(self) -> Provider:
         if self._backend.draining:
             raise BackendDraining("an operator has stopped new requests to this backend")
+        if self._backend.removed:
+            raise BackendRemoved("the configuration does not have this backend any more")
         if not self._backend.scheduler.enter():
             await self._wait()
         self._began_at = time.monotonic()

@@ -24,10 +24,12 @@
     ├── QueueTimeout            the request waited for too long
     ├── DeadlineUnreachable     its deadline is before its turn
     ├── BackendDraining         an operator has taken the backend out of service
+    ├── BackendRemoved          a reload of the configuration has removed it
     └── CannotEmbed             the provider does not support embeddings
 
     UnknownModel                the gateway itself has no such name
     UnknownBackend              nor such a backend
+    ConfigurationInvalid        it was asked to reload a broken one
 
 No text in here may contain a key: providers build `quote` from text that they have redacted.
 """
@@ -282,8 +284,24 @@ class BackendDraining(ModelError):
     advice = "Use another model or add a target to the alias; DrainBackend with undo puts the backend back."
 
 
+class BackendRemoved(ModelError):
+    """A reload has removed the backend, after the call had read its targets."""
+
+    reason = "BACKEND_REMOVED"
+    advice = "Call again: the model's new targets answer."
+    transient = True
+
+
 Shed: TypeAlias = QueueFull | QueueTimeout | DeadlineUnreachable
 """The gateway did not send the request, because too many wait for the backend."""
+
+
+class ConfigurationInvalid(Exception):
+    """The configuration cannot be put in place; what was is still in use."""
+
+    def __init__(self, explanation: str) -> None:
+        self.explanation = explanation
+        super().__init__(explanation)
 
 
 class SwitchingOff(Exception):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -25,6 +26,18 @@ log = structlog.get_logger(__name__)
 MAX_ALIAS_CHARACTERS: Final = 128
 
 
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What a reload has changed. All are sorted."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    kept: list[str]
+    aliases: list[str]
+    """Those that were added, removed, or got other targets."""
+
+
 class ModelAdmin:
     """Answers the RPCs of ModelAdminService.
 
@@ -33,6 +46,8 @@ class ModelAdmin:
         backends: by name.
         drains: the drained backends.
         load: of the backends on this machine.
+        reload: reads the configuration again and puts it in place in all workers; returns the changes, and
+            the number of workers that had not made them shortly before the deadline.
         switching: whether aliases can be given other targets at runtime.
         replies: the cache of replies; None where there is none.
     """
@@ -43,6 +58,7 @@ class ModelAdmin:
         backends: Mapping[str, Backend],
         drains: DrainStore,
         load: MachineLoad,
+        reload: Callable[[], Awaitable[tuple[Reload, int]]],
         *,
         switching: bool = True,
         replies: CachedReplies | None = None,
@@ -51,6 +67,7 @@ class ModelAdmin:
         self._backends = backends
         self._drains = drains
         self._load = load
+        self._reload = reload
         self._switching = switching
         self._replies = replies
 
@@ -120,6 +137,22 @@ class ModelAdmin:
         )
         return pb.SwitchModelResponse(
             previous_targets=map(self._to_message, previous), elapsed=Duration(nanos=round(elapsed * 1e9))
+        )
+
+    async def reload_models(self) -> pb.ReloadModelsResponse:
+        """Puts the configuration in place as it is now, in all workers of the machine.
+
+        Raises:
+            ConfigurationInvalid: nothing has changed.
+        """
+        changes, pending = await self._reload()
+        return pb.ReloadModelsResponse(
+            added=changes.added,
+            changed=changes.changed,
+            removed=changes.removed,
+            kept=changes.kept,
+            changed_aliases=changes.aliases,
+            pending_workers=pending,
         )
 
     async def flush_cache(self, request: pb.FlushCacheRequest) -> pb.FlushCacheResponse:
