@@ -188,7 +188,8 @@ class BackendLifecycle:
     async def _put_in_place(
         self, plan: BackendPlan, backends: Mapping[str, Backend], new: Collection[str]
     ) -> None:
-        """Asks the new backends for their models, then changes backends and routing table in one step."""
+        """Warms the new backends and asks them for their models; then changes all in one step."""
+        await asyncio.gather(*(backends[name].warm() for name in new))
         models = dict(self._router.configured.backends)
         asked = [name for name in new if not backends[name].models_are_configured]
         answers = await asyncio.gather(*(self._router.ask(backends[name], plan.aliases) for name in asked))
@@ -217,7 +218,7 @@ class BackendLifecycle:
 
     def _retire(self, backend: Backend, successor: Backend | None) -> None:
         if successor is not None:
-            successor.predecessor = backend
+            successor.predecessor, successor.traffic = backend, backend.traffic
         self._spawn(self._close_when_idle(backend, successor))
 
     async def _close_when_idle(self, backend: Backend, successor: Backend | None) -> None:

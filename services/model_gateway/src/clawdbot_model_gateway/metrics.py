@@ -42,6 +42,20 @@ class BackendMetrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._idle_connections = Gauge(
+            "clawdbot_backend_idle_connections",
+            "Open connections to a backend that no request uses.",
+            ("backend",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._connection_waiters = Gauge(
+            "clawdbot_backend_connection_waiters",
+            "Requests that have a slot and wait for a connection.",
+            ("backend",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._waiting = Gauge(
             "clawdbot_backend_queue_length",
             "Requests that wait for a backend, by priority.",
@@ -76,16 +90,24 @@ class BackendMetrics:
             scheduler = backend.scheduler
             self._in_flight.labels(backend.name).set(scheduler.in_flight)
             self._connections.labels(backend.name).set(backend.provider.open_connections)
+            self._idle_connections.labels(backend.name).set(backend.provider.idle_connections)
+            self._connection_waiters.labels(backend.name).set(backend.provider.waiting_for_connection)
             if scheduler.limit != NO_LIMIT:
                 self._limit.labels(backend.name).set(scheduler.limit)
             for priority, name in CLASSES.items():
                 self._waiting.labels(backend.name, name).set(scheduler.waiting_in(priority))
         # With several workers, prometheus_client cannot remove them.
-        for name in gone - self._sampled:
-            for gauge in (self._in_flight, self._connections, self._limit):
-                gauge.labels(name).set(0)
-            for priority in CLASSES.values():
-                self._waiting.labels(name, priority).set(0)
+        for backend_name in gone - self._sampled:
+            for gauge in (
+                self._in_flight,
+                self._connections,
+                self._idle_connections,
+                self._connection_waiters,
+                self._limit,
+            ):
+                gauge.labels(backend_name).set(0)
+            for name in CLASSES.values():
+                self._waiting.labels(backend_name, name).set(0)
 
 
 class _Observer(QueueObserver):

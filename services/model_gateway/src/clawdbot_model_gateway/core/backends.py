@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Final
@@ -32,9 +33,11 @@ from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.core.token_estimate import estimate_tokens, estimate_usage
 from clawdbot_model_gateway.core.tokenization import CachingTokenizer
+from clawdbot_model_gateway.core.traffic import Traffic
 
 LIST_TIMEOUT: Final = 2.0
-"""Seconds that a backend has to list its models; without a list, any name may be requested from it."""
+"""Seconds that a backend has to list its models, and to be connected to ahead of requests. Without a list,
+any name may be requested from it."""
 POLL_INTERVAL: Final = 0.005
 """Seconds after which requests that wait ask again for a slot that other processes share."""
 
@@ -63,6 +66,8 @@ class Backend:
     """Decides which request is sent next; by default all are, at once."""
     drains: DrainStore | None = None
     """Tells whether an operator took it out of service; None: nobody can."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """What became of its requests."""
     removed: bool = False
     """Whether a reload has removed or replaced it, and it is stopped."""
     predecessor: Backend | None = None
@@ -129,6 +134,12 @@ class Backend:
             raise ModelMissing("the backend lists no models")
         return self.models[0].name
 
+    async def warm(self) -> None:
+        """Connects to it ahead of requests, within a short time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LIST_TIMEOUT):
+                await self.provider.warm()
+
     async def refresh_models(self, first: list[str]) -> int:
         """Asks the backend for its models, with a short timeout, and returns how many it lists.
 
@@ -161,6 +172,9 @@ class Backend:
             endpoint=self.provider.endpoint,
             requests_in_flight=self.in_flight,
             open_connections=self.provider.open_connections,
+            idle_connections=self.provider.idle_connections,
+            waiting_for_connection=self.provider.waiting_for_connection,
+            **asdict(self.traffic),
             models=[each.name for each in self.models],
             draining=self.draining,
             max_concurrency=0 if self.scheduler.limit == NO_LIMIT else self.scheduler.limit,

@@ -36,6 +36,7 @@ SUMS: Final = (
     "input_tokens",
     "output_tokens",
     "cache_hits",
+    "cost_micros",
 )
 """The fields of a backend that are sums over the workers."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,8 @@ from clawdbot_model_gateway.core.routing import Target
 log = structlog.get_logger(__name__)
 
 MAX_ALIAS_CHARACTERS: Final = 128
+WARM_PATIENCE: Final = 0.05
+"""Seconds that a switch waits for connections to backends that have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class ModelAdmin:
         self._drains = drains
         self._load = load
         self._reload = reload
+        self._warming: set[asyncio.Task[None]] = set()
         self._switching = switching
         self._replies = replies
 
@@ -127,6 +131,7 @@ class ModelAdmin:
             for each in request.targets
             for resolved in [await self._router.target(each.target)]
         ]
+        await self._warm({each.backend for each in targets})
         previous = self._router.override_alias(request.alias, targets, request.request_id)
         elapsed = time.perf_counter() - started_at
         log.info(
@@ -154,6 +159,16 @@ class ModelAdmin:
             changed_aliases=changes.aliases,
             pending_workers=pending,
         )
+
+    async def _warm(self, names: Iterable[str]) -> None:
+        """Connects to the backends that have no connection. What takes longer goes on in the background."""
+        cold = [self._backends[name] for name in names if self._backends[name].provider.is_cold]
+        if cold:
+            warming = {asyncio.create_task(each.warm()) for each in cold}
+            self._warming |= warming
+            for each in warming:
+                each.add_done_callback(self._warming.discard)
+            await asyncio.wait(warming, timeout=WARM_PATIENCE)
 
     async def flush_cache(self, request: pb.FlushCacheRequest) -> pb.FlushCacheResponse:
         """Removes cached replies.

@@ -90,6 +90,10 @@ class Router:
             return targets
         return [each for each in targets if self._backends[each.backend].available] or targets
 
+    def backend_of(self, target: Target) -> Backend:
+        """The backend of a target."""
+        return self._backends[target.backend]
+
     async def target(self, name: str) -> Target:
         """The target "backend/model"; raises as `targets` does."""
         return await self._look_up(RoutingTable.target, name)

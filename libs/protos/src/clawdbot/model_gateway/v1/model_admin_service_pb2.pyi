@@ -293,6 +293,7 @@ class Backend(_message.Message):
     INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     CACHE_HITS_FIELD_NUMBER: _builtins.int
+    COST_MICROS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     provider: _builtins.str
     endpoint: _builtins.str
@@ -315,7 +316,11 @@ class Backend(_message.Message):
     """Tokens of these, reported or estimated."""
     output_tokens: _builtins.int
     cache_hits: _builtins.int
-    """Replies that came from the cache; they are not among the requests."""
+    """Replies from the cache, or from the call of an equal request; they are not
+    among the requests.
+    """
+    cost_micros: _builtins.int
+    """Cost of the requests in millionths of the currency, where it is known."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -341,10 +346,11 @@ class Backend(_message.Message):
         input_tokens: _builtins.int = ...,
         output_tokens: _builtins.int = ...,
         cache_hits: _builtins.int = ...,
+        cost_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hits", b"cache_hits", "draining", b"draining", "endpoint", b"endpoint", "errors", b"errors", "idle_connections", b"idle_connections", "input_tokens", b"input_tokens", "max_concurrency", b"max_concurrency", "models", b"models", "name", b"name", "open_connections", b"open_connections", "output_tokens", b"output_tokens", "provider", b"provider", "queues", b"queues", "requests", b"requests", "requests_in_flight", b"requests_in_flight", "waiting_for_connection", b"waiting_for_connection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hits", b"cache_hits", "cost_micros", b"cost_micros", "draining", b"draining", "endpoint", b"endpoint", "errors", b"errors", "idle_connections", b"idle_connections", "input_tokens", b"input_tokens", "max_concurrency", b"max_concurrency", "models", b"models", "name", b"name", "open_connections", b"open_connections", "output_tokens", b"output_tokens", "provider", b"provider", "queues", b"queues", "requests", b"requests", "requests_in_flight", b"requests_in_flight", "waiting_for_connection", b"waiting_for_connection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
