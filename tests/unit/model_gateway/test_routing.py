@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
@@ -39,9 +40,22 @@ def bench(clock):
     return Bench(ALIASES, clock=clock, a=FakeProvider(models=["m", "n"]), b=FakeProvider(models=["vendor/x"]))
 
 
+async def ask_all(bench) -> dict[str, str]:
+    """Puts the models that the backends list in the table; why those did not that did not."""
+    reasons = {}
+    for name, backend in bench.backends.items():
+        models, reason = await bench.router.ask(backend, bench.router.configured.aliases)
+        if reason:
+            reasons[name] = reason
+        else:
+            table = bench.router.configured
+            bench.router.configure(replace(table, backends={**table.backends, name: models}))
+    return reasons
+
+
 @pytest.fixture
 async def admin(bench, tmp_path):
-    await bench.router.refresh(bench.backends.values())
+    await ask_all(bench)
     return make_admin(bench, tmp_path)
 
 
@@ -148,7 +162,7 @@ async def test_any_model_is_shown_by_its_actual_name(tmp_path):
     bench = Bench({"chat": (Target("a", "*"),)}, a=FakeProvider(models=["real"]))
     admin = make_admin(bench, tmp_path)
     assert admin.describe_alias("chat") == "a/*"
-    await bench.router.refresh(bench.backends.values())
+    await ask_all(bench)
     assert admin.describe_alias("chat") == "a/real"
 
 
@@ -179,9 +193,9 @@ async def test_a_backend_that_does_not_answer_keeps_its_models(admin, bench, clo
     assert await bench.router.targets("a/n") == (Target("a", "n"),)
 
 
-async def test_a_refresh_returns_why_a_backend_did_not_answer():
+async def test_it_is_known_why_a_backend_did_not_answer():
     bench = Bench(a=FakeProvider(models=BackendUnreachable("away")), b=FakeProvider())
-    assert await bench.router.refresh(bench.backends.values()) == {"a": "away"}
+    assert await ask_all(bench) == {"a": "away"}
 
 
 # Switching

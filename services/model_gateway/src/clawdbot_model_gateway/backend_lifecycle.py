@@ -188,33 +188,34 @@ class BackendLifecycle:
     async def _put_in_place(
         self, plan: BackendPlan, backends: Mapping[str, Backend], new: Collection[str]
     ) -> None:
-        """Warms the new backends and asks them for their models; then changes all in one step."""
-        await asyncio.gather(*(backends[name].warm() for name in new))
-        models = dict(self._router.configured.backends)
+        """Asks the new backends for their models, which connects to them; then changes all in one step."""
         asked = [name for name in new if not backends[name].models_are_configured]
-        answers = await asyncio.gather(*(self._router.ask(backends[name], plan.aliases) for name in asked))
+        others = [backends[name] for name in new if backends[name].models_are_configured]
+        answers, _ = await asyncio.gather(
+            asyncio.gather(*(self._router.ask(backends[name], plan.aliases) for name in asked)),
+            asyncio.gather(*(each.warm() for each in others)),
+        )
         unlisted = {name: why for name, (_, why) in zip(asked, answers, strict=True) if why}
-        for name, backend in backends.items():
-            if backend.models_are_configured:
-                models[name] = frozenset(each.name for each in backend.models)
-            elif models.get(name):
-                models[name] |= {*named_models(backend, plan.aliases)}
-        models |= {name: listed for name, (listed, _) in zip(asked, answers, strict=True)}
-        aliases, reason, chosen = plan.aliases, plan.reason, dict(backends)
+        await asyncio.gather(*(backends[name].warm() for name in asked if name not in unlisted))
+        aliases, self.reason, chosen = plan.aliases, plan.reason, dict(backends)
         if not aliases:
             listed = {name: len(each.models) for name, each in backends.items()}
-            aliases, reason = default_aliases(plan, unlisted, listed)
+            aliases, self.reason = default_aliases(plan, unlisted, listed)
             # The candidates that did not answer are not in use.
             used = {target.backend for targets in aliases.values() for target in targets}
             chosen = {name: each for name, each in backends.items() if name in used or name not in unlisted}
-            await asyncio.gather(*(_close(backends[name]) for name in backends.keys() - chosen.keys()))
-        self._plan, self.reason = plan, reason
-        self.unlisted = {
-            **{k: v for k, v in self.unlisted.items() if k in chosen and k not in new},
-            **unlisted,
-        }
+        models = dict(self._router.configured.backends)
+        for name, backend in chosen.items():
+            if backend.models_are_configured:
+                models[name] = frozenset(each.name for each in backend.models)
+            elif models.get(name):
+                models[name] |= {*named_models(backend, aliases)}
+        models |= {name: names for name, (names, _) in zip(asked, answers, strict=True)}
+        kept = {name: why for name, why in self.unlisted.items() if name in chosen and name not in new}
+        self._plan, self.unlisted = plan, {**kept, **unlisted}
         self._backends.replace(chosen)
         self._router.configure(RoutingTable({name: models[name] for name in chosen}, aliases))
+        await asyncio.gather(*(_close(backends[name]) for name in backends.keys() - chosen.keys()))
 
     def _retire(self, backend: Backend, successor: Backend | None) -> None:
         if successor is not None:

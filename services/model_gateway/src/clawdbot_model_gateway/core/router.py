@@ -6,7 +6,6 @@ an unknown model the router asks the backend again, since it may have been loade
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -97,16 +96,6 @@ class Router:
     async def target(self, name: str) -> Target:
         """The target "backend/model"; raises as `targets` does."""
         return await self._look_up(RoutingTable.target, name)
-
-    async def refresh(self, backends: Iterable[Backend]) -> dict[str, str]:
-        """Asks backends for their models, concurrently and with a short timeout.
-
-        Returns:
-            Backend → why it did not list its models.
-        """
-        asked = [each for each in backends if not each.models_are_configured]
-        reasons = await asyncio.gather(*map(self._refresh, asked))
-        return {each.name: reason for each, reason in zip(asked, reasons, strict=True) if reason}
 
     async def ask(self, backend: Backend, aliases: Aliases) -> tuple[frozenset[str], str]:
         """The models that a backend lists, and why it does not list them; leaves the table as it is.

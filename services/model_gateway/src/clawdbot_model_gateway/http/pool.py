@@ -127,7 +127,8 @@ class HttpPool:
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
+            # aiohttp would send those of the session, and so the key, to the proxy too.
+            headers=None if self._proxy else self._headers,
             proxy=self._proxy,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
@@ -256,7 +257,8 @@ class HttpPool:
     async def _request(self, method: str, url: URL, body: RequestBody | None) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the pool is not open")
-        return await self._session.request(method, url, data=body, allow_redirects=False)
+        headers = self._headers if self._proxy else None
+        return await self._session.request(method, url, data=body, headers=headers, allow_redirects=False)
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
         url = self._urls.get(path)
