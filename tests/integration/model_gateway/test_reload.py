@@ -311,6 +311,11 @@ async def test_all_workers_get_the_new_configuration(config, tmp_path, how):
             else:
                 os.kill(workers.process.pid, signal.SIGHUP)
                 assert await all_answer(text)
+        if how == "rpc":
+            await workers.replace_all()
+            assert await all_answer("A2")
+            changes = await reload(clients[0])
+            assert (changes.kept, changes.pending_workers) == (["a", "keep"], 0)
         config.path.write_text("models: {")
         if how == "rpc":
             assert (await refusal(clients[0])).reason == "CONFIGURATION_INVALID"

@@ -66,7 +66,8 @@ class BackendLifecycle:
         self._load = load
         self._reloads = reloads
         self._tried = 0
-        """Number of the last reload that this worker has begun at the request of another one."""
+        """Number of the last reload that this worker has begun at the request of another one. It is 0 at the
+        start, so that none is missed that was asked for after this process had read the file."""
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self.observer: Callable[[str], QueueObserver] | None = None
@@ -84,7 +85,6 @@ class BackendLifecycle:
         """
         if self._reloads is not None:
             self._reloads.open()
-            self._tried = self._load.reloads = self._reloads.value
         for name, backend in self._backends.items():
             await self._open(backend, self._plan, name)
         await self._put_in_place(self._plan, {**self._backends}, new={*self._backends})
