@@ -41,6 +41,7 @@ METHODS = {
         "SwitchModel": ("models.admin", False),
         "ListBackends": ("models.admin", True),
         "DrainBackend": ("models.admin", False),
+        "ReloadModels": ("models.admin", False),
         "FlushCache": ("models.admin", False),
         "GetUsage": ("models.admin", True),
         "RegisterModel": ("models.admin", False),

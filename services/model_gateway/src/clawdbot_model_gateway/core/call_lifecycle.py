@@ -60,7 +60,8 @@ class CallLifecycle:
             LimitReached: a limit does not allow it.
             LimitsUnavailable: nothing can be counted, and the policy is to refuse calls then.
         """
-        targets = attempt_order(await self._router.targets(request.model), self._draw)
+        targets = self._router.available(await self._router.targets(request.model))
+        targets = attempt_order(targets, self._draw)
         await self._hooks.gate(_subject(BEFORE_GENERATE, request))
         admission = None
         if self._accounts is not None:
@@ -70,6 +71,8 @@ class CallLifecycle:
     def _report(self, admission: Admission | None, attempts: RequestAttempts) -> None:
         if self._accounts is not None:
             self._accounts.settle(attempts, admission)
+        for each in attempts.made:
+            self._router.backend_of(each.target).traffic.count(each)
         last = attempts.last
         annotate(
             model=attempts.request.model or DEFAULT_ALIAS, target=last.target_name, outcome=attempts.outcome
