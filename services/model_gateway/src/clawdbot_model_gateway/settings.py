@@ -23,6 +23,8 @@ from clawdbot_servicekit.settings.values import MAX_COUNT, matching, resolve_pat
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
+from clawdbot_model_gateway.breaker_settings import BreakerSettings
+
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
 
@@ -134,6 +136,7 @@ class BackendSettings(Section):
     """Additional headers of each request."""
     http: HttpSettings = HttpSettings()
     queue: QueueSettings = QueueSettings()
+    breaker: BreakerSettings = BreakerSettings()
 
     max_tokens: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Default for requests that do not set it; so are the fields below."""

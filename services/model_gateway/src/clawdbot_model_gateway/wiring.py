@@ -20,8 +20,10 @@ from clawdbot_model_gateway.api.error_table import error_table
 from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
 from clawdbot_model_gateway.application import Components, GatewayApplication
 from clawdbot_model_gateway.backend_config import BackendPlan, plan_backends
+from clawdbot_model_gateway.breaker_settings import BreakerSettings
 from clawdbot_model_gateway.cache_wiring import cached_replies, fingerprint
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
@@ -122,8 +124,16 @@ def _backends(
             scheduler=_scheduler(path, settings.queue, provider.max_concurrency, slot_tables.get(name)),
             default_temperature=settings.temperature,
             fingerprint=fingerprint(settings),
+            breaker=_breaker(name, settings.breaker),
         )
     return backends
+
+
+def _breaker(backend: str, settings: BreakerSettings) -> CircuitBreaker | None:
+    if not settings.enabled:
+        return None
+    limits = BreakerLimits(**settings.model_dump(exclude={"enabled"}))
+    return CircuitBreaker(backend, limits, time.monotonic, random.random)
 
 
 def _scheduler(

@@ -11,15 +11,16 @@ from types import TracebackType
 from typing import Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_STANDARD, GenerateRequest, Priority
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import BREAKER_STATE_UNSPECIFIED, QueueLength
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend as BackendState
-from clawdbot.model_gateway.v1.model_admin_service_pb2 import QueueLength
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
-from clawdbot_model_gateway.core.errors import BackendTimeout, ModelMissing, Shed
+from clawdbot_model_gateway.core.circuit_breaker import CircuitBreaker
+from clawdbot_model_gateway.core.errors import BackendDraining, BackendTimeout, ModelMissing, Shed
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
@@ -54,20 +55,44 @@ class Backend:
     """Of all settings that change its replies, so that a reply is not cached across a change of them."""
     scheduler: Scheduler = field(default_factory=lambda: Scheduler(NO_LIMIT, QueueLimits(), time.monotonic))
     """Decides which request is sent next; by default all are, at once."""
+    breaker: CircuitBreaker | None = None
+    """Stops requests while the backend keeps failing; None: all are sent."""
+    draining: bool = False
+    """Whether it takes no new requests."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)
 
-    def slot(self, request: GenerateRequest | EmbedRequest, attempt: Attempt | None = None) -> Slot:
+    def slot(
+        self,
+        request: GenerateRequest | EmbedRequest,
+        attempt: Attempt | None = None,
+        *,
+        judged: bool = True,
+    ) -> Slot:
         """The way to the provider while the context lasts: `async with backend.slot(…) as provider`.
 
         Every call goes through it, so that admission, queueing, concurrency and accounting have one place.
-        Entering it waits for a slot, and raises Shed where the request gets none.
+        Entering it waits for a slot. It raises Shed where the request gets none, and BackendDraining or
+        BreakerOpen where the backend is not available.
 
         Args:
             request: what is sent: its priority and its size count.
             attempt: its time to first content is a sign of the backend's load; None where the reply is not
                 streamed.
+            judged: whether its outcome says if the backend works.
         """
-        return Slot(self, request, attempt)
+        return Slot(self, request, attempt, self.breaker if judged else None)
+
+    @property
+    def available(self) -> bool:
+        """Whether a new request may go to it: it is not draining, and its breaker lets requests through."""
+        return not self.draining and (self.breaker is None or self.breaker.available)
+
+    @property
+    def unavailable_seconds(self) -> float:
+        """How long it will not be available, about; infinite while it is draining."""
+        if self.draining:
+            return math.inf
+        return 0.0 if self.breaker is None else self.breaker.retry_after
 
     @property
     def in_flight(self) -> int:
@@ -132,30 +157,53 @@ class Backend:
             requests_in_flight=self.in_flight,
             open_connections=self.provider.open_connections,
             models=[each.name for each in self.models],
+            draining=self.draining,
             max_concurrency=0 if self.scheduler.limit == NO_LIMIT else self.scheduler.limit,
             queues=[
                 QueueLength(priority=Priority.ValueType(each), requests=self.scheduler.waiting_in(each))
                 for each in CLASSES
             ],
+            breaker=BREAKER_STATE_UNSPECIFIED if self.breaker is None else self.breaker.state,
         )
 
 
 class Slot:
     """The right to send one request to a backend. Leaving the context frees it, exactly once."""
 
-    __slots__ = ("_attempt", "_backend", "_began_at", "_request", "_waited")
+    __slots__ = ("_attempt", "_backend", "_began_at", "_breaker", "_permit", "_request", "_waited")
 
     def __init__(
-        self, backend: Backend, request: GenerateRequest | EmbedRequest, attempt: Attempt | None
+        self,
+        backend: Backend,
+        request: GenerateRequest | EmbedRequest,
+        attempt: Attempt | None,
+        breaker: CircuitBreaker | None,
     ) -> None:
         self._backend = backend
         self._request = request
         self._attempt = attempt
+        self._breaker = breaker
         self._began_at = self._waited = 0.0
+        self._permit = 0
+
+    @property
+    def answered(self) -> bool:
+        """Whether content of a streamed reply has arrived."""
+        return self._attempt is not None and self._attempt.first_content is not None
 
     async def __aenter__(self) -> Provider:
+        if self._backend.draining:
+            raise BackendDraining("an operator has stopped new requests to this backend")
+        breaker = self._breaker
+        if breaker is not None:
+            self._permit = breaker.enter(self)
         if not self._backend.scheduler.enter():
-            await self._wait()
+            try:
+                await self._wait()
+            except BaseException as error:
+                if breaker is not None:
+                    breaker.leave(self._permit, error)
+                raise
         self._began_at = time.monotonic()
         return self._backend.provider
 
@@ -165,6 +213,8 @@ class Slot:
         first_content = None if self._attempt is None else self._attempt.first_content
         if first_content is not None:
             first_content -= self._waited
+        if self._breaker is not None:
+            self._breaker.leave(self._permit, error)
         self._backend.scheduler.leave(self._began_at, error, first_content)
 
     async def _wait(self) -> None:
@@ -172,6 +222,7 @@ class Slot:
 
         Raises:
             Shed: it gets none.
+            BreakerOpen: the backend was found not to work meanwhile.
         """
         loop = asyncio.get_running_loop()
         scheduler = self._backend.scheduler
@@ -189,6 +240,8 @@ class Slot:
         self._backend.poll_shared_slots()
         try:
             await turn
+            if self._breaker is not None:
+                self._permit = self._breaker.renew(self._permit, self)
         except BaseException:
             scheduler.abandon(waiter)
             raise

@@ -13,7 +13,7 @@ from clawdbot_servicekit.structs import to_struct
 from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, GenerationHooks
 from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, attempt_order
+from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS
 
 CACHE_STATUSES: Final = {number: name.removeprefix("CACHE_STATUS_") for name, number in CacheStatus.items()}
 HOOK_LABELS: Final = ("session_id", "turn_id", "flow", "state")
@@ -44,7 +44,7 @@ class CallLifecycle:
             UnknownModel: its model does not exist.
             RemoteError: a hook refuses it.
         """
-        targets = attempt_order(await self._router.targets(request.model), self._draw)
+        targets = await self._router.route(request, self._draw)
         await self._hooks.gate(_subject(BEFORE_GENERATE, request))
         return RequestAttempts(request, targets, self._report)
 

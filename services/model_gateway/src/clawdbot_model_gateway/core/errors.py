@@ -23,6 +23,8 @@
     ├── QueueFull               no more requests may wait for the backend
     ├── QueueTimeout            the request waited for too long
     ├── DeadlineUnreachable     its deadline is before its turn
+    ├── BreakerOpen             the backend kept failing, and is not asked at present
+    ├── BackendDraining         an operator has taken the backend out of service
     └── CannotEmbed             the provider does not support embeddings
 
     UnknownModel                the gateway itself has no such name
@@ -65,6 +67,8 @@ class ModelError(Exception):
         """The target that failed; empty until it is known."""
         self.other_attempts = ""
         """A sentence that lists the other targets that were tried."""
+        self.stated_wait = retry_after
+        """What the backend said, in seconds; None: nothing."""
         if self.transient:
             self.retry_after = 1.0 if retry_after is None else retry_after
         super().__init__(self.detail)
@@ -270,6 +274,21 @@ class DeadlineUnreachable(ModelError):
     reason = "DEADLINE_UNREACHABLE"
     advice = "Try again later or with a longer deadline, or add a fallback target."
     transient = True
+
+
+class BreakerOpen(ModelError):
+    """The backend kept failing, so that the gateway does not ask it at present."""
+
+    reason = "BREAKER_OPEN"
+    advice = "Single requests find out when it works again. Try again later, or add a fallback target."
+    transient = True
+
+
+class BackendDraining(ModelError):
+    """DrainBackend has taken the backend out of service."""
+
+    reason = "BACKEND_DRAINING"
+    advice = "Use another model or add a target to the alias; DrainBackend with undo puts the backend back."
 
 
 Shed: TypeAlias = QueueFull | QueueTimeout | DeadlineUnreachable

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 import structlog
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 from clawdbot_model_gateway.core.alias_overrides import (
     AliasChange,
@@ -23,7 +24,7 @@ from clawdbot_model_gateway.core.alias_overrides import (
 )
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.errors import ModelError, UnknownModel
-from clawdbot_model_gateway.core.routing import ANY_MODEL, RoutingTable, Target
+from clawdbot_model_gateway.core.routing import ANY_MODEL, RoutingTable, Target, attempt_order
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +84,28 @@ class Router:
             UnknownModel: it is neither, and the backend does not list it now either.
         """
         return await self._look_up(RoutingTable.targets, name)
+
+    async def route(self, request: GenerateRequest, draw: Callable[[], float]) -> Sequence[Target]:
+        """The targets for a request, in the order in which to try them.
+
+        Those whose backend is not available come last: an attempt there ends with the reason, at once.
+
+        Args:
+            request: what is asked for.
+            draw: uniform numbers in [0, 1).
+
+        Raises:
+            UnknownModel: its model does not exist.
+        """
+        targets = await self.targets(request.model)
+        if len(targets) == 1:
+            return targets
+        available = [each for each in targets if self._backends[each.backend].available]
+        if len(available) == len(targets):
+            return attempt_order(targets, draw)
+        others = [each for each in targets if each not in available]
+        others.sort(key=lambda each: self._backends[each.backend].unavailable_seconds)
+        return [*attempt_order(available, draw), *others]
 
     async def target(self, name: str) -> Target:
         """The target "backend/model"; raises as `targets` does."""

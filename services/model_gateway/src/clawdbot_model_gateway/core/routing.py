@@ -100,8 +100,6 @@ def attempt_order(targets: Sequence[Target], draw: Callable[[], float]) -> Seque
         targets: the targets of one alias.
         draw: uniform numbers in [0, 1).
     """
-    if len(targets) == 1:
-        return targets
     regular = [each for each in targets if not each.fallback]
     if len(regular) > 1:
         regular.sort(key=lambda each: -math.log(1.0 - draw()) / each.weight)

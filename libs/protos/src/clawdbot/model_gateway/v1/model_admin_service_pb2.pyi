@@ -9,6 +9,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +20,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _BreakerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BreakerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BREAKER_STATE_UNSPECIFIED: _BreakerState.ValueType  # 0
+    """It has no breaker."""
+    BREAKER_STATE_CLOSED: _BreakerState.ValueType  # 1
+    """Requests go to the backend."""
+    BREAKER_STATE_HALF_OPEN: _BreakerState.ValueType  # 2
+    """A single request is finding out whether the backend works again."""
+    BREAKER_STATE_OPEN: _BreakerState.ValueType  # 3
+    """The backend kept failing, and no request goes to it."""
+
+class BreakerState(_BreakerState, metaclass=_BreakerStateEnumTypeWrapper):
+    """BreakerState says whether a backend's circuit breaker lets requests through."""
+
+BREAKER_STATE_UNSPECIFIED: BreakerState.ValueType  # 0
+"""It has no breaker."""
+BREAKER_STATE_CLOSED: BreakerState.ValueType  # 1
+"""Requests go to the backend."""
+BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 2
+"""A single request is finding out whether the backend works again."""
+BREAKER_STATE_OPEN: BreakerState.ValueType  # 3
+"""The backend kept failing, and no request goes to it."""
+Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
 
 @_typing.final
 class Target(_message.Message):
@@ -285,6 +314,7 @@ class Backend(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     QUEUES_FIELD_NUMBER: _builtins.int
+    BREAKER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     provider: _builtins.str
     endpoint: _builtins.str
@@ -295,6 +325,7 @@ class Backend(_message.Message):
     draining: _builtins.bool
     max_concurrency: _builtins.int
     """Requests that are sent to it at the same time, at present; 0 for no limit."""
+    breaker: Global___BreakerState.ValueType
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -313,10 +344,11 @@ class Backend(_message.Message):
         draining: _builtins.bool = ...,
         max_concurrency: _builtins.int = ...,
         queues: _abc.Iterable[Global___QueueLength] | None = ...,
+        breaker: Global___BreakerState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "endpoint", b"endpoint", "max_concurrency", b"max_concurrency", "models", b"models", "name", b"name", "open_connections", b"open_connections", "provider", b"provider", "queues", b"queues", "requests_in_flight", b"requests_in_flight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "draining", b"draining", "endpoint", b"endpoint", "max_concurrency", b"max_concurrency", "models", b"models", "name", b"name", "open_connections", b"open_connections", "provider", b"provider", "queues", b"queues", "requests_in_flight", b"requests_in_flight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
