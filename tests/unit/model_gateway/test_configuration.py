@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 from clawdbot_model_gateway import provider_registry
 from clawdbot_model_gateway.backend_config import plan_backends
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.routing import Balance, Target
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
 from clawdbot_servicekit.errors import StartupError
@@ -142,6 +142,15 @@ def test_aliases_have_weights_and_fallbacks(plan_of):
     assert aliases["fast"] == (Target("parrot", "*"),)
 
 
+def test_an_alias_may_have_its_own_balance(plan_of):
+    own = "models: {backends: {a: {provider: echo}}, balance: least_latency, aliases: {ALIASES}}"
+    policy = plan_of(own.replace("ALIASES", "chat: {targets: [a/x, a/y], balance: prefix}, old: a/x")).policy
+    assert policy.balance_of("chat") == policy.balance_of("") == Balance("prefix")
+    assert policy.balance_of("old") == policy.balance_of("switched later") == Balance("least_latency")
+    long = "chat: {targets: a/x, balance: {by: prefix, prefix_length: 9, max_load: 2}}"
+    assert plan_of(own.replace("ALIASES", long)).policy.balance_of("chat") == Balance("prefix", 9, 2.0)
+
+
 def test_default_is_the_same_as_chat_where_it_is_not_configured(plan_of):
     aliases = plan_of(LONG).aliases
     assert aliases["default"] == aliases["chat"]
@@ -170,6 +179,9 @@ def test_an_alias_without_a_valid_target_stops_the_start(plan_of, text, sentence
     assert sentence in str(refused.value)
 
 
+ONE_ALIAS = "models: {backends: {a: {provider: x}}, aliases: {chat: "
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -188,6 +200,17 @@ def test_an_alias_without_a_valid_target_stops_the_start(plan_of, text, sentence
         ("models: {backends: {a: {provider: x}}, aliases: {chat: []}}", "the alias chat has no targets"),
         ("models: {backends: {a: {provider: x}}, aliases: {chat: [a/x, a/x]}}", "chat lists a target twice"),
         ("models: {backends: {a: {provider: x}}, aliases: {chat: [{target: a/x, weight: 0}]}}", "at least 1"),
+        ("models: {backends: {a: {provider: x}}, balance: fast}", "models.balance: expected 'weighted'"),
+        (f"{ONE_ALIAS}{{targets: [a/x], balance: fast}}}}}}", "models.aliases.chat.balance: expected"),
+        (f"{ONE_ALIAS}{{targets: [], balance: prefix}}}}}}", "the alias chat has no targets"),
+        (f"{ONE_ALIAS}{{balance: prefix}}}}}}", "models.aliases.chat.targets is missing"),
+        (f"{ONE_ALIAS}{{targets: [a/x], balanced: prefix}}}}}}", "did you mean models.aliases.chat.balance?"),
+        (
+            f"{ONE_ALIAS}{{targets: a/x, balance: {{by: prefix, max_load: 0.9}}}}}}}}",
+            "models.aliases.chat.balance.max_load: expected at least 1",
+        ),
+        ("model: {provider: x, breaker: {cooldown: 5m}}", "cooldown must not be above max_cooldown"),
+        ("model: {provider: x, breaker: {failure_share: 0}}", "model.breaker.failure_share"),
     ],
 )
 def test_a_message_about_an_invalid_configuration_names_the_key_and_never_the_value(read, text, sentence):

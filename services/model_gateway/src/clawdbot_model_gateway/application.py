@@ -130,7 +130,7 @@ class GatewayApplication(Application):
             name: frozenset(each.name for each in backend.models if backend.models_are_configured)
             for name, backend in components.backends.items()
         }
-        components.router.configure(RoutingTable(models, components.plan.aliases))
+        components.router.configure(RoutingTable(models, components.plan.aliases, components.plan.policy))
         self._unlisted = await components.router.refresh(components.backends.values())
         if not components.plan.aliases:
             await self._choose_default()

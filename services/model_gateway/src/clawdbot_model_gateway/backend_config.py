@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.suggestions import nearest_or_all
 
-from clawdbot_model_gateway.core.routing import ANY_MODEL, CHAT_ALIAS, DEFAULT_ALIAS, Aliases, Target
+from clawdbot_model_gateway.core.routing import (
+    ANY_MODEL,
+    CHAT_ALIAS,
+    DEFAULT_ALIAS,
+    Aliases,
+    Balance,
+    RoutingPolicy,
+    Target,
+)
 from clawdbot_model_gateway.local_model import DESCRIPTION, NAME, PROVIDER, local_model_settings
 from clawdbot_model_gateway.provider_registry import installed_providers
+from clawdbot_model_gateway.routing_settings import AliasTarget, BalanceSettings
 from clawdbot_model_gateway.settings import (
-    AliasTarget,
     BackendSettings,
     GatewaySettings,
     HttpSettings,
@@ -45,6 +53,7 @@ class BackendPlan:
     """The backend that a vendor's key has added, where nothing is configured."""
     advice: str = ""
     """How to name another model, where nothing is configured."""
+    policy: RoutingPolicy = field(default_factory=RoutingPolicy)
 
 
 def plan_backends(
@@ -112,8 +121,8 @@ def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> Back
         for name, each in models.backends.items()
     }
     aliases = {
-        alias: tuple(_target(alias, each, backends) for each in targets)
-        for alias, targets in models.aliases.items()
+        alias: tuple(_target(alias, each, backends) for each in settings.targets)
+        for alias, settings in models.aliases.items()
     }
     first, first_settings = next(iter(backends.items()))
     default = (
@@ -122,7 +131,24 @@ def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> Back
         or _chat_and_default(Target(first, first_settings.name or ANY_MODEL))[DEFAULT_ALIAS]
     )
     with_defaults = {DEFAULT_ALIAS: default, CHAT_ALIAS: default, **aliases}
-    return BackendPlan(backends, config_paths, with_defaults, "as configured")
+    return BackendPlan(backends, config_paths, with_defaults, "as configured", policy=_policy(models))
+
+
+def _policy(models: ModelsSettings) -> RoutingPolicy:
+    balances = {
+        alias: _balance(settings.balance)
+        for alias, settings in models.aliases.items()
+        if settings.balance is not None
+    }
+    if CHAT_ALIAS in balances and DEFAULT_ALIAS not in models.aliases:
+        balances[DEFAULT_ALIAS] = balances[CHAT_ALIAS]
+    if DEFAULT_ALIAS in balances and CHAT_ALIAS not in models.aliases:
+        balances[CHAT_ALIAS] = balances[DEFAULT_ALIAS]
+    return RoutingPolicy(_balance(models.balance), balances)
+
+
+def _balance(settings: BalanceSettings) -> Balance:
+    return Balance(settings.by, settings.prefix_length, settings.max_load)
 
 
 def _candidates(

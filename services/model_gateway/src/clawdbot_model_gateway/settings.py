@@ -24,6 +24,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from typing_extensions import override
 
 from clawdbot_model_gateway.breaker_settings import BreakerSettings
+from clawdbot_model_gateway.routing_settings import AliasSettings, BalanceSettings
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
@@ -186,45 +187,20 @@ class BackendSettings(Section):
         return tuple({"name": each} if isinstance(each, str) else each for each in models)
 
 
-class AliasTarget(Section):
-    """One target of an alias."""
-
-    target: str
-    """ "backend/model"; "backend/*" is the first model that the backend lists."""
-    weight: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
-    """Relative share of the alias's requests."""
-    fallback: bool = False
-    """Used only when the regular targets fail; fallbacks are tried in the order of the list."""
-
-
 class ModelsSettings(Section):
     """Several backends, and the aliases that callers use."""
 
     backends: Annotated[Mapping[Name, BackendSettings], Field(min_length=1)]
-    aliases: Mapping[Name, tuple[AliasTarget, ...]] = Field(default_factory=dict)
+    aliases: Mapping[Name, AliasSettings] = Field(default_factory=dict)
     """Alias → targets. `chat` and `default` are added where they are missing."""
-
-    @field_validator("aliases", mode="before")
-    @classmethod
-    def _expand_short_forms(cls, aliases: Any) -> Any:
-        """A single target stands for a list of one, and a name for a target."""
-        if not isinstance(aliases, Mapping):
-            return aliases
-        return {
-            alias: tuple(
-                {"target": each} if isinstance(each, str) else each
-                for each in (targets if isinstance(targets, list | tuple) else [targets])
-            )
-            for alias, targets in aliases.items()
-        }
+    balance: BalanceSettings = BalanceSettings()
+    """Of the aliases that have none of their own."""
 
     @field_validator("aliases")
     @classmethod
-    def _check_targets(
-        cls, aliases: Mapping[str, tuple[AliasTarget, ...]]
-    ) -> Mapping[str, tuple[AliasTarget, ...]]:
-        for alias, targets in aliases.items():
-            names = [each.target for each in targets]
+    def _check_targets(cls, aliases: Mapping[str, AliasSettings]) -> Mapping[str, AliasSettings]:
+        for alias, settings in aliases.items():
+            names = [each.target for each in settings.targets]
             if not names:
                 raise ValueError(f"the alias {alias} has no targets")
             if len(set(names)) < len(names):

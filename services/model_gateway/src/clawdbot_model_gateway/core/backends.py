@@ -21,6 +21,7 @@ from clawdbot_servicekit.caller import current_caller
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.circuit_breaker import CircuitBreaker
 from clawdbot_model_gateway.core.errors import BackendDraining, BackendTimeout, ModelMissing, Shed
+from clawdbot_model_gateway.core.peak_ewma import PeakEwma
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
@@ -59,6 +60,8 @@ class Backend:
     """Stops requests while the backend keeps failing; None: all are sent."""
     draining: bool = False
     """Whether it takes no new requests."""
+    latency: PeakEwma = field(default_factory=PeakEwma)
+    """How long it takes to answer."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)
 
     def slot(
@@ -211,8 +214,14 @@ class Slot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         first_content = None if self._attempt is None else self._attempt.first_content
+        now = time.monotonic()
         if first_content is not None:
             first_content -= self._waited
+            self._backend.latency.answered(first_content, now)
+        elif error is None:
+            self._backend.latency.answered(now - self._began_at, now)
+        else:
+            self._backend.latency.failed(error, now - self._began_at, now)
         if self._breaker is not None:
             self._breaker.leave(self._permit, error)
         self._backend.scheduler.leave(self._began_at, error, first_content)

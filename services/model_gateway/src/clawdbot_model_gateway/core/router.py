@@ -23,8 +23,9 @@ from clawdbot_model_gateway.core.alias_overrides import (
     TargetSpecs,
 )
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.balancing import Balancer
 from clawdbot_model_gateway.core.errors import ModelError, UnknownModel
-from clawdbot_model_gateway.core.routing import ANY_MODEL, RoutingTable, Target, attempt_order
+from clawdbot_model_gateway.core.routing import ANY_MODEL, RoutingTable, Target
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ class Router:
         self._store = store
         self._backends = backends
         self._clock = clock
+        self._balancer = Balancer(backends, clock)
         self._configured = RoutingTable()
         self._table = RoutingTable()
         self._version: int | None = None
@@ -88,8 +90,6 @@ class Router:
     async def route(self, request: GenerateRequest, draw: Callable[[], float]) -> Sequence[Target]:
         """The targets for a request, in the order in which to try them.
 
-        Those whose backend is not available come last: an attempt there ends with the reason, at once.
-
         Args:
             request: what is asked for.
             draw: uniform numbers in [0, 1).
@@ -100,12 +100,8 @@ class Router:
         targets = await self.targets(request.model)
         if len(targets) == 1:
             return targets
-        available = [each for each in targets if self._backends[each.backend].available]
-        if len(available) == len(targets):
-            return attempt_order(targets, draw)
-        others = [each for each in targets if each not in available]
-        others.sort(key=lambda each: self._backends[each.backend].unavailable_seconds)
-        return [*attempt_order(available, draw), *others]
+        balance = self._configured.policy.balance_of(request.model)
+        return self._balancer.order(targets, balance, request, draw)
 
     async def target(self, name: str) -> Target:
         """The target "backend/model"; raises as `targets` does."""
