@@ -168,6 +168,14 @@ def test_chat_and_default_always_exist(plan_of):
         ("models: {backends: {abc: {provider: echo}}, aliases: {chat: abd/x}}", "did you mean abc?"),
         ("models: {backends: {a: {provider: echo}}, aliases: {chat: a}}", "write a/MODEL or a/*"),
         (
+            "models: {backends: {a: {provider: echo}}, rules: [{when: 'true', model: chatt}]}",
+            "models.rules[0].model: there is no alias chatt; did you mean chat?",
+        ),
+        (
+            "models: {backends: {a: {provider: echo}}, rules: [{when: 'true', model: b/x}]}",
+            "models.rules[0].model: there is no backend b; available: a.",
+        ),
+        (
             "models: {backends: {a: {provider: x, models: [qwen3]}}, aliases: {chat: a/qwen}}",
             "a has no model qwen; did you mean qwen3?",
         ),
@@ -179,6 +187,7 @@ def test_an_alias_without_a_valid_target_stops_the_start(plan_of, text, sentence
     assert sentence in str(refused.value)
 
 
+ONE_RULE = "models: {backends: {a: {provider: x}}, rules: ["
 ONE_ALIAS = "models: {backends: {a: {provider: x}}, aliases: {chat: "
 
 
@@ -201,6 +210,13 @@ ONE_ALIAS = "models: {backends: {a: {provider: x}}, aliases: {chat: "
         ("models: {backends: {a: {provider: x}}, aliases: {chat: [a/x, a/x]}}", "chat lists a target twice"),
         ("models: {backends: {a: {provider: x}}, aliases: {chat: [{target: a/x, weight: 0}]}}", "at least 1"),
         ("models: {backends: {a: {provider: x}}, balance: fast}", "models.balance: expected 'weighted'"),
+        (
+            f"{ONE_RULE}{{when: tenant ==, model: a/x}}]}}",
+            "models.rules[0].when: at character 10: Syntax",
+        ),
+        (f"{ONE_RULE}{{when: request.tool == 1, model: a/x}}]}}", "models.rules[0].when: at character 8"),
+        (f"{ONE_RULE}{{when: tenant, model: a/x}}]}}", "models.rules[0].when: expected a condition"),
+        (f"{ONE_RULE}{{if: 'true', model: a/x}}]}}", "models.rules[0].when is missing"),
         (f"{ONE_ALIAS}{{targets: [a/x], balance: fast}}}}}}", "models.aliases.chat.balance: expected"),
         (f"{ONE_ALIAS}{{targets: [], balance: prefix}}}}}}", "the alias chat has no targets"),
         (f"{ONE_ALIAS}{{balance: prefix}}}}}}", "models.aliases.chat.targets is missing"),

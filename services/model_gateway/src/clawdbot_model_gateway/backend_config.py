@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.suggestions import nearest_or_all
@@ -29,6 +29,9 @@ from clawdbot_model_gateway.settings import (
     ModelsSettings,
 )
 from clawdbot_model_gateway.vendor_env import first_vendor_with_key, key_variables, vendor_defaults
+
+if TYPE_CHECKING:
+    from clawdbot_model_gateway.core.routing_rules import RoutingRules
 
 OLLAMA: Final = "ollama"
 LOCAL: Final = "local"
@@ -121,7 +124,7 @@ def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> Back
         for name, each in models.backends.items()
     }
     aliases = {
-        alias: tuple(_target(alias, each, backends) for each in settings.targets)
+        alias: tuple(_target(f"models.aliases.{alias}", each, backends) for each in settings.targets)
         for alias, settings in models.aliases.items()
     }
     first, first_settings = next(iter(backends.items()))
@@ -131,10 +134,18 @@ def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> Back
         or _chat_and_default(Target(first, first_settings.name or ANY_MODEL))[DEFAULT_ALIAS]
     )
     with_defaults = {DEFAULT_ALIAS: default, CHAT_ALIAS: default, **aliases}
-    return BackendPlan(backends, config_paths, with_defaults, "as configured", policy=_policy(models))
+    return BackendPlan(
+        backends,
+        config_paths,
+        with_defaults,
+        "as configured",
+        policy=_policy(models, backends, with_defaults),
+    )
 
 
-def _policy(models: ModelsSettings) -> RoutingPolicy:
+def _policy(
+    models: ModelsSettings, backends: Mapping[str, BackendSettings], aliases: Aliases
+) -> RoutingPolicy:
     balances = {
         alias: _balance(settings.balance)
         for alias, settings in models.aliases.items()
@@ -144,7 +155,26 @@ def _policy(models: ModelsSettings) -> RoutingPolicy:
         balances[DEFAULT_ALIAS] = balances[CHAT_ALIAS]
     if DEFAULT_ALIAS in balances and CHAT_ALIAS not in models.aliases:
         balances[CHAT_ALIAS] = balances[DEFAULT_ALIAS]
-    return RoutingPolicy(_balance(models.balance), balances)
+    return RoutingPolicy(_balance(models.balance), balances, _rules(models, backends, aliases))
+
+
+def _rules(
+    models: ModelsSettings, backends: Mapping[str, BackendSettings], aliases: Aliases
+) -> RoutingRules | None:
+    if not models.rules:
+        return None
+    # Only here: CEL takes a while to load.
+    from clawdbot_model_gateway.core.routing_rules import RoutingRules
+
+    for number, rule in enumerate(models.rules):
+        config_path = f"models.rules[{number}].model"
+        if "/" in rule.model:
+            _target(config_path, AliasTarget(target=rule.model), backends)
+        elif rule.model not in aliases:
+            raise StartupError(
+                f"{config_path}: there is no alias {rule.model}{nearest_or_all(rule.model, aliases)}"
+            )
+    return RoutingRules([(each.when, each.model) for each in models.rules])
 
 
 def _balance(settings: BalanceSettings) -> Balance:
@@ -205,8 +235,7 @@ def _with_vendor_defaults(
     return backend.model_copy(update={"endpoint": defaults.endpoint, "api_key": key, "name": name})
 
 
-def _target(alias: str, configured: AliasTarget, backends: Mapping[str, BackendSettings]) -> Target:
-    config_path = f"models.aliases.{alias}"
+def _target(config_path: str, configured: AliasTarget, backends: Mapping[str, BackendSettings]) -> Target:
     backend, _, model = configured.target.partition("/")
     if backend not in backends:
         raise StartupError(f"{config_path}: there is no backend {backend}{nearest_or_all(backend, backends)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from clawdbot_servicekit.settings import Number, Section, Whole
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 
 class BalanceSettings(Section):
@@ -53,3 +53,21 @@ class AliasSettings(Section):
             values = {"targets": values}
         targets = values.get("targets")
         return {**values, "targets": [targets]} if isinstance(targets, str | dict) else values
+
+
+class RuleSettings(Section):
+    """Sends requests to another model."""
+
+    when: str
+    """A condition in CEL over `request`, `tenant` and `labels`."""
+    model: str
+    """The alias or the "backend/model" that requests go to which meet it, whatever they ask for."""
+
+    @field_validator("when")
+    @classmethod
+    def _check_condition(cls, text: str) -> str:
+        # Only where there are rules: CEL takes a while to load.
+        from clawdbot_model_gateway.core.routing_rules import check_condition
+
+        check_condition(text)
+        return text

@@ -24,7 +24,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from typing_extensions import override
 
 from clawdbot_model_gateway.breaker_settings import BreakerSettings
-from clawdbot_model_gateway.routing_settings import AliasSettings, BalanceSettings
+from clawdbot_model_gateway.routing_settings import AliasSettings, BalanceSettings, RuleSettings
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
@@ -195,6 +195,8 @@ class ModelsSettings(Section):
     """Alias → targets. `chat` and `default` are added where they are missing."""
     balance: BalanceSettings = BalanceSettings()
     """Of the aliases that have none of their own."""
+    rules: tuple[RuleSettings, ...] = ()
+    """Which requests go to another model than they ask for; the first rule that holds is followed."""
 
     @field_validator("aliases")
     @classmethod

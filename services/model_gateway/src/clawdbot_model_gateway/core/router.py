@@ -14,6 +14,8 @@ from typing import Final, TypeVar
 
 import structlog
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
+from clawdbot_servicekit.call_record import annotate
+from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.alias_overrides import (
     AliasChange,
@@ -97,10 +99,17 @@ class Router:
         Raises:
             UnknownModel: its model does not exist.
         """
-        targets = await self.targets(request.model)
+        name, policy = request.model, self._configured.policy
+        # Embed has no messages: what it asks for is not a reply.
+        if policy.rules is not None and request.messages:
+            chosen = policy.rules.model_for(request, current_caller().tenant)
+            if chosen:
+                name = chosen
+                annotate(routed_to=name)
+        targets = await self.targets(name)
         if len(targets) == 1:
             return targets
-        balance = self._configured.policy.balance_of(request.model)
+        balance = policy.balance_of(name)
         return self._balancer.order(targets, balance, request, draw)
 
     async def target(self, name: str) -> Target:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from clawdbot_servicekit.suggestions import nearest
 
 from clawdbot_model_gateway.core.errors import UnknownModel
+
+if TYPE_CHECKING:  # CEL takes a while to load, and is only loaded where there are rules.
+    from clawdbot_model_gateway.core.routing_rules import RoutingRules
 
 DEFAULT_ALIAS: Final = "default"
 """The alias that an empty model name stands for."""
@@ -62,6 +65,8 @@ class RoutingPolicy:
     """Of the aliases that have none of their own."""
     balances: Mapping[str, Balance] = field(default_factory=dict)
     """Alias → its own. They outlive a switch to other targets."""
+    rules: RoutingRules | None = None
+    """Which requests go to another model than they ask for."""
 
     def balance_of(self, alias: str) -> Balance:
         """How the targets of an alias are balanced."""
