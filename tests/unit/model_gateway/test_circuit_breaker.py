@@ -318,6 +318,26 @@ async def test_a_probe_that_is_cancelled_at_any_moment_is_given_back(turns):
         assert (backend.in_flight, backend.breaker.state) == (0, BREAKER_STATE_CLOSED)
 
 
+@pytest.mark.parametrize(("silence", "state"), [(0.01, BREAKER_STATE_OPEN), (10.0, BREAKER_STATE_CLOSED)])
+async def test_an_attempt_that_is_given_up_after_a_long_silence_is_a_failure(monkeypatch, silence, state):
+    monkeypatch.setattr("clawdbot_model_gateway.core.backends.SILENCE", silence)
+    backend = guarded(failures=1)
+    expires_at = time.monotonic() + 0.05
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.06), backend.slot(asks(), None, expires_at):
+            await asyncio.Event().wait()
+    assert (backend.in_flight, backend.breaker.state) == (0, state)
+
+
+async def test_a_caller_that_leaves_a_silent_backend_judges_nothing(monkeypatch):
+    monkeypatch.setattr("clawdbot_model_gateway.core.backends.SILENCE", 0.01)
+    backend = guarded(failures=1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05), backend.slot(asks(), None, time.monotonic() + 60):
+            await asyncio.Event().wait()
+    assert backend.breaker.state == BREAKER_STATE_CLOSED
+
+
 async def test_a_count_of_tokens_says_nothing_about_the_backend():
     backend = guarded(failures=1)
     for error in (DOWN("x"), errors.ProtocolViolation("x")):

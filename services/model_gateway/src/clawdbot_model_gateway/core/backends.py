@@ -30,6 +30,9 @@ from clawdbot_model_gateway.core.tokenization import CachingTokenizer
 
 LIST_TIMEOUT: Final = 2.0
 """Seconds that a backend has to list its models; without a list, any name may be requested from it."""
+SILENCE: Final = 10.0
+"""Seconds without content that a backend has failed with, where the attempt was given up. One that had less
+time says little: its caller may have asked for the impossible."""
 POLL_INTERVAL: Final = 0.005
 """Seconds after which requests that wait ask again for a slot that other processes share."""
 
@@ -68,6 +71,7 @@ class Backend:
         self,
         request: GenerateRequest | EmbedRequest,
         attempt: Attempt | None = None,
+        expires_at: float = math.inf,
         *,
         judged: bool = True,
     ) -> Slot:
@@ -81,9 +85,10 @@ class Backend:
             request: what is sent: its priority and its size count.
             attempt: its time to first content is a sign of the backend's load; None where the reply is not
                 streamed.
-            judged: whether its outcome says if the backend works.
+            expires_at: when a slot is of no use any more (time.monotonic); the deadline may be earlier.
+            judged: whether its outcome and its time say how well the backend works.
         """
-        return Slot(self, request, attempt, self.breaker if judged else None)
+        return Slot(self, request, attempt, expires_at, judged=judged)
 
     @property
     def available(self) -> bool:
@@ -173,19 +178,33 @@ class Backend:
 class Slot:
     """The right to send one request to a backend. Leaving the context frees it, exactly once."""
 
-    __slots__ = ("_attempt", "_backend", "_began_at", "_breaker", "_permit", "_request", "_waited")
+    __slots__ = (
+        "_attempt",
+        "_backend",
+        "_began_at",
+        "_breaker",
+        "_expires_at",
+        "_judged",
+        "_permit",
+        "_request",
+        "_waited",
+    )
 
     def __init__(
         self,
         backend: Backend,
         request: GenerateRequest | EmbedRequest,
         attempt: Attempt | None,
-        breaker: CircuitBreaker | None,
+        expires_at: float,
+        *,
+        judged: bool,
     ) -> None:
         self._backend = backend
         self._request = request
         self._attempt = attempt
-        self._breaker = breaker
+        self._expires_at = expires_at
+        self._judged = judged
+        self._breaker = backend.breaker if judged else None
         self._began_at = self._waited = 0.0
         self._permit = 0
 
@@ -214,17 +233,26 @@ class Slot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         first_content = None if self._attempt is None else self._attempt.first_content
-        now = time.monotonic()
         if first_content is not None:
             first_content -= self._waited
+        if self._judged:
+            self._judge(error, first_content)
+        self._backend.scheduler.leave(self._began_at, error, first_content)
+
+    def _judge(self, error: BaseException | None, first_content: float | None) -> None:
+        """Notes what the request says about the backend."""
+        now = time.monotonic()
+        seconds = now - self._began_at
+        if first_content is not None:
             self._backend.latency.answered(first_content, now)
         elif error is None:
-            self._backend.latency.answered(now - self._began_at, now)
+            self._backend.latency.answered(seconds, now)
         else:
-            self._backend.latency.failed(error, now - self._began_at, now)
+            if now >= self._expires_at and seconds >= SILENCE:
+                error = BackendTimeout("no content in time")
+            self._backend.latency.failed(error, seconds, now)
         if self._breaker is not None:
             self._breaker.leave(self._permit, error)
-        self._backend.scheduler.leave(self._began_at, error, first_content)
 
     async def _wait(self) -> None:
         """Returns with a slot.
@@ -242,7 +270,7 @@ class Slot:
             self._request.priority if self._request.priority in CLASSES else PRIORITY_STANDARD,
             current_caller().tenant,
             _estimated_tokens(self._request),
-            math.inf if left is None else now + left - deadline.MARGIN,
+            self._expires_at if left is None else min(self._expires_at, now + left - deadline.MARGIN),
             partial(_end_wait, turn),
         )
         timer = loop.call_later(waiter.expires_at - now, scheduler.expire, waiter)
