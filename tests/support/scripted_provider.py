@@ -38,6 +38,7 @@ class FakeProvider:
     """
 
     endpoint = "http://fake"
+    max_concurrency: int | None = None
     open_connections = 0
 
     def __init__(self, *scripts: Sequence[Any], models: Sequence[str] | Exception = ("m",)) -> None:

@@ -100,6 +100,27 @@ def test_a_key_in_a_file_takes_precedence_over_the_environment(read, tmp_path):
     assert settings.gateway.openai.api_key.get_secret_value() == KEY
 
 
+def test_several_keys_are_given_as_they_are_or_with_a_limit_or_in_files(read, tmp_path):
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    listed = "[one, {key: two, concurrency: 3}, {key_file: key}]"
+    keys = read(f"model: {{provider: x, api_keys: {listed}}}").model.api_keys
+    assert [(each.key.get_secret_value(), each.concurrency) for each in keys] == [
+        ("one", None),
+        ("two", 3),
+        (KEY, None),
+    ]
+
+
+def test_several_keys_need_none_of_the_environment(plan_of):
+    text = "model: {provider: openai_compatible, api_keys: [one, two]}"
+    backend = plan_of(text, OPENAI_API_KEY=KEY).backends["openai_compatible"]
+    assert backend.api_key is None
+    assert [each.key.get_secret_value() for each in plan_of(text).backends["openai_compatible"].api_keys] == [
+        "one",
+        "two",
+    ]
+
+
 def test_type_and_model_are_other_names_of_provider_and_name(read):
     settings = read("model: {type: echo, model: parrot}")
     assert (settings.model.provider, settings.model.name) == ("echo", "parrot")
@@ -227,6 +248,15 @@ ONE_ALIAS = "models: {backends: {a: {provider: x}}, aliases: {chat: "
         ),
         ("model: {provider: x, breaker: {cooldown: 5m}}", "cooldown must not be above max_cooldown"),
         ("model: {provider: x, breaker: {failure_share: 0}}", "model.breaker.failure_share"),
+        (
+            "model: {provider: x, api_key: password, api_keys: [password]}",
+            "api_key or api_keys, not both",
+        ),
+        (
+            "model: {provider: x, api_keys: [{key: password, concurrency: 0}]}",
+            "api_keys[0].concurrency",
+        ),
+        ("model: {provider: x, api_keys: [{concurrency: 3}]}", "model.api_keys[0].key is missing"),
     ],
 )
 def test_a_message_about_an_invalid_configuration_names_the_key_and_never_the_value(read, text, sentence):

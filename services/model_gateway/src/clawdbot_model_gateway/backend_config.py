@@ -224,8 +224,8 @@ def _with_vendor_defaults(
     defaults = vendor_defaults(backend.provider, settings)
     if defaults is None or backend.endpoint is not None:
         return backend
-    key = backend.api_key or defaults.key
-    if key is None and defaults.endpoint is None:
+    key = backend.api_key or (None if backend.api_keys else defaults.key)
+    if key is None and not backend.api_keys and defaults.endpoint is None:
         vendor = defaults.vendor
         raise StartupError(
             f"{config_path}: {backend.provider} needs an endpoint or a key: set {defaults.variable} or "

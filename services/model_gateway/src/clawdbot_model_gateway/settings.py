@@ -24,6 +24,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from typing_extensions import override
 
 from clawdbot_model_gateway.breaker_settings import BreakerSettings
+from clawdbot_model_gateway.key_settings import KeySettings
 from clawdbot_model_gateway.routing_settings import AliasSettings, BalanceSettings, RuleSettings
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
@@ -131,6 +132,8 @@ class BackendSettings(Section):
     endpoint: Endpoint | None = None
     """URL including the version: "http://localhost:8000/v1". Must not contain credentials."""
     api_key: Secret | None = None
+    api_keys: tuple[KeySettings, ...] = ()
+    """Several keys instead: a request goes to another one where the vendor refuses a key."""
     tokenizer: ConfigPath | None = None
     """File to count its models' tokens locally: a tokenizer.json, or a .tiktoken vocabulary."""
     headers: Mapping[str, Secret] = Field(default_factory=dict)
@@ -178,6 +181,12 @@ class BackendSettings(Section):
             if other in resolved:
                 resolved[key] = resolved.pop(other)
         return resolved
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> BackendSettings:
+        if self.api_key is not None and self.api_keys:
+            raise ValueError("set api_key or api_keys, not both")
+        return self
 
     @field_validator("models", mode="before")
     @classmethod
