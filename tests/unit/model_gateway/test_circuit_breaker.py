@@ -65,6 +65,7 @@ class Trial:
 
     def __init__(self, **limits) -> None:
         self.now = 100.0
+        self.probed_at = 0.0
         self.breaker = CircuitBreaker("a", BreakerLimits(**limits), lambda: self.now, lambda: 0.0)
 
     def call(self, error=None) -> None:
@@ -73,6 +74,21 @@ class Trial:
     def calls(self, *outcomes) -> None:
         for each in outcomes:
             self.call(each)
+
+    def begin(self, request):
+        """The request with its permit, if it gets one; at most one gets it in a cool-down, unless closed."""
+        before = self.state
+        if not self.breaker.available:
+            assert before != BREAKER_STATE_CLOSED
+            with pytest.raises(errors.BreakerOpen) as refused:
+                self.breaker.enter(request)
+            assert 0 < refused.value.retry_after <= 8
+            return []
+        if before == BREAKER_STATE_HALF_OPEN:
+            assert self.now >= self.probed_at + 2
+        if before != BREAKER_STATE_CLOSED:
+            self.probed_at = self.now
+        return [(request, self.breaker.enter(request))]
 
     @property
     def state(self):
@@ -211,6 +227,24 @@ def test_the_beginning_of_a_streamed_reply_is_enough():
     trial.call()
 
 
+def test_while_a_probe_is_undecided_another_one_follows_after_each_cool_down():
+    """A whole reply may take minutes, and nobody else would be served meanwhile."""
+    trial = Trial(failures=1, cooldown=2)
+    trial.call(DOWN)
+    probes = []
+    for _ in range(3):
+        trial.now += 1.9
+        assert not trial.breaker.available
+        trial.now += 0.1
+        probes.append(trial.breaker.enter(Request()))
+        assert trial.state == BREAKER_STATE_HALF_OPEN
+    trial.breaker.leave(probes[1], None)
+    assert trial.state == BREAKER_STATE_CLOSED
+    for each in probes:
+        trial.breaker.leave(each, DOWN("x"))
+    assert trial.state == BREAKER_STATE_CLOSED
+
+
 def test_what_began_before_it_opened_changes_nothing_afterwards():
     trial = Trial(failures=1, cooldown=2)
     late = [trial.breaker.enter(Request()) for _ in range(3)]
@@ -234,25 +268,14 @@ STEPS = st.lists(
 
 @settings(max_examples=examples(500))
 @given(steps=STEPS)
-def test_at_most_one_probe_is_out_and_it_is_always_given_back(steps):
+def test_probes_are_a_cool_down_apart_and_always_given_back(steps):
     trial = Trial(failures=2, failure_share=0.5, min_calls=4, cooldown=2, max_cooldown=8)
     running: list[tuple[Request, int]] = []
-    probe = None
     for kind, number, outcome in steps:
         if kind == "wait":
             trial.now += number
         elif kind == "begin":
-            before, request = trial.state, Request()
-            if not trial.breaker.available:
-                assert before != BREAKER_STATE_CLOSED
-                with pytest.raises(errors.BreakerOpen) as refused:
-                    trial.breaker.enter(request)
-                assert 0 < refused.value.retry_after <= 8
-                continue
-            permit = trial.breaker.enter(request)
-            assert before != BREAKER_STATE_HALF_OPEN
-            running.append((request, permit))
-            probe = request if before == BREAKER_STATE_OPEN else probe
+            running += trial.begin(Request())
         elif running:
             request, permit = running[number % len(running)]
             if kind == "answer":
@@ -261,7 +284,7 @@ def test_at_most_one_probe_is_out_and_it_is_always_given_back(steps):
                 running.remove((request, permit))
                 trial.breaker.leave(permit, outcome and outcome("x"))
         if trial.state == BREAKER_STATE_HALF_OPEN:
-            assert any(each is probe for each, _ in running)
+            assert running
     for _, permit in running:
         trial.breaker.leave(permit, asyncio.CancelledError())
     # Whatever happened, it can be used again.

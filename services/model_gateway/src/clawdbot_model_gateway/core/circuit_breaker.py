@@ -2,7 +2,8 @@
 
     CLOSED      requests go to the backend; several failures in a row, or too large a share of them, open it
     OPEN        none does until the cool-down is over
-    HALF_OPEN   one does, the probe: its success closes the breaker, its failure opens it for longer
+    HALF_OPEN   one does, the probe: its success closes the breaker, its failure opens it for longer. While it
+                is undecided, since replies may take minutes, another one follows after each cool-down
 
 What a request began in one state says nothing about another one. Each state therefore has a number, which a
 request is given when it begins: its permit.
@@ -56,8 +57,6 @@ GROWTH: Final = 2.0
 """Of the cool-down with each probe that fails."""
 JITTER: Final = 0.25
 """Share by which a cool-down is longer at most, so that workers do not probe at the same time."""
-PROBE_WAIT: Final = 1.0
-"""Seconds that a caller is told to wait while a probe is out: nobody knows how long it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,8 @@ class CircuitBreaker:
         self._failures_in_a_row = 0
         self._cooldown = limits.cooldown
         self._probe_at = 0.0
-        self._probe: Call | None = None
+        """When the next request may go to the backend, unless the breaker is closed."""
+        self._probes: list[Call] = []
         self._cause = ""
         """The reason of the failure that opened it."""
 
@@ -132,16 +132,12 @@ class CircuitBreaker:
         if self._state == BREAKER_STATE_CLOSED:
             return True
         self._heed_probe()
-        return self._state == BREAKER_STATE_CLOSED or (
-            self._state == BREAKER_STATE_OPEN and self._clock() >= self._probe_at
-        )
+        return self._state == BREAKER_STATE_CLOSED or self._clock() >= self._probe_at
 
     @property
     def retry_after(self) -> float:
         """Seconds until a request may go to the backend; 0 where one may now."""
-        if self.available:
-            return 0.0
-        return PROBE_WAIT if self._state == BREAKER_STATE_HALF_OPEN else self._probe_at - self._clock()
+        return 0.0 if self.available else self._probe_at - self._clock()
 
     def enter(self, call: Call) -> int:
         """Lets a request go to the backend. Its permit has to be given back with `leave`.
@@ -156,7 +152,9 @@ class CircuitBreaker:
                 )
             if self._state == BREAKER_STATE_OPEN:
                 self._change(BREAKER_STATE_HALF_OPEN)
-                self._probe = call
+            if self._state == BREAKER_STATE_HALF_OPEN:
+                self._probes.append(call)
+                self._probe_at = self._clock() + self._cooldown
                 log.info("breaker_probes", backend=self._backend)
         return self._permit
 
@@ -180,12 +178,13 @@ class CircuitBreaker:
         elif isinstance(error, ModelError) and not isinstance(error, OURS):
             self._succeeded()
         elif self._state == BREAKER_STATE_HALF_OPEN:
-            # The probe was broken off: the next request is one.
+            # A probe was broken off: the next request is one.
             self._change(BREAKER_STATE_OPEN)
+            self._probe_at = self._clock()
 
     def _heed_probe(self) -> None:
         """A reply may take long: its beginning already shows that the backend works."""
-        if self._probe is not None and self._probe.answered:
+        if any(each.answered for each in self._probes):
             self._close()
 
     def _succeeded(self) -> None:
@@ -238,4 +237,4 @@ class CircuitBreaker:
     def _change(self, state: BreakerState.ValueType) -> None:
         self._state = state
         self._permit += 1
-        self._probe = None
+        self._probes.clear()
