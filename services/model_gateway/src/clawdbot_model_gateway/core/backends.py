@@ -85,7 +85,7 @@ class Backend:
             request: what is sent: its priority and its size count.
             attempt: its time to first content is a sign of the backend's load; None where the reply is not
                 streamed.
-            expires_at: when a slot is of no use any more (time.monotonic); the deadline may be earlier.
+            expires_at: when a slot is of no use any more (time.monotonic), if before the call's deadline.
             judged: whether its outcome and its time say how well the backend works.
         """
         return Slot(self, request, attempt, expires_at, judged=judged)
@@ -248,7 +248,8 @@ class Slot:
         elif error is None:
             self._backend.latency.answered(seconds, now)
         else:
-            if now >= self._expires_at and seconds >= SILENCE:
+            # Timers may be a moment early.
+            if now >= self._expires_at - 0.001 and seconds >= SILENCE:
                 error = BackendTimeout("no content in time")
             self._backend.latency.failed(error, seconds, now)
         if self._breaker is not None:
