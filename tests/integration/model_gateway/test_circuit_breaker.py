@@ -69,6 +69,31 @@ async def test_a_backend_that_works_again_is_found_by_a_probe(tmp_path, rpc):
 
 
 @RPCS
+async def test_no_request_is_lost_while_a_backend_goes_away_and_comes_back(tmp_path, rpc):
+    async with fake_openai() as first:
+        url = first.url
+    port = int(url.rsplit(":", 1)[1].removesuffix("/v1"))
+    async with gateway(tmp_path, models=chain(url, cooldown="50ms", max_cooldown="200ms")) as served:
+
+        async def ask(times):
+            for _ in range(times):
+                assert await served.client.run(asks(model="chat"), rpc)
+
+        await asyncio.gather(*[ask(10) for _ in range(8)])
+        assert (await states(served))["main"] == BREAKER_STATE_OPEN
+        async with fake_openai(port=port) as back:
+            for _ in range(1000):
+                await ask(1)
+                if (await states(served))["main"] == BREAKER_STATE_CLOSED:
+                    break
+                await asyncio.sleep(0.01)
+            back.asked.clear()
+            await asyncio.gather(*[ask(10) for _ in range(8)])
+            assert len(back.asked) == 80
+        assert served.idle
+
+
+@RPCS
 async def test_where_no_other_target_can_answer_the_caller_learns_when_to_try_again(tmp_path, rpc):
     async with fake_openai() as backend, gateway(tmp_path, model=backed(backend.url)) as served:
         backend.always = error(503)
