@@ -145,6 +145,10 @@ async def test_the_time_of_a_request_is_known_to_the_balancer():
 # Availability
 
 
+def drain(backend):
+    backend.draining = True
+
+
 def broken(seconds):
     breaker = CircuitBreaker("x", BreakerLimits(failures=1, cooldown=seconds), lambda: 0.0, lambda: 0.0)
     breaker.leave(breaker.enter(None), BackendFailed("x"))
@@ -154,7 +158,7 @@ def broken(seconds):
 @pytest.mark.parametrize("by", ["weighted", "least_latency", "prefix"])
 def test_backends_that_are_not_available_come_last_the_next_to_return_first(by):
     bench = Bench(**{name: FakeProvider() for name in "abcde"})
-    bench.backends["a"].draining = True
+    drain(bench.backends["a"])
     bench.backends["b"].breaker = broken(9)
     bench.backends["c"].breaker = broken(3)
     targets = [Target("e", "m", fallback=True), *(Target(name, "m") for name in "abcd")]
@@ -165,7 +169,7 @@ def test_backends_that_are_not_available_come_last_the_next_to_return_first(by):
 
 async def test_a_draining_backend_is_not_asked():
     bench = Bench({"default": (Target("a", "m"), Target("b", "m"))}, a=FakeProvider(), b=FakeProvider())
-    bench.backends["a"].draining = True
+    drain(bench.backends["a"])
     for _ in range(8):
         assert (await bench.generation.generate(asks())).backend == "b"
     with pytest.raises(BackendDraining):
