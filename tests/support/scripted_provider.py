@@ -39,7 +39,8 @@ class FakeProvider:
 
     endpoint = "http://fake"
     max_concurrency: int | None = None
-    open_connections = 0
+    open_connections = idle_connections = waiting_for_connection = 0
+    is_cold = False
 
     def __init__(self, *scripts: Sequence[Any], models: Sequence[str] | Exception = ("m",)) -> None:
         self.scripts = list(scripts) or [says("yes")]
@@ -54,6 +55,8 @@ class FakeProvider:
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+    async def warm(self) -> None: ...
 
     async def list_models(self) -> Sequence[VendorModel]:
         self.listed += 1

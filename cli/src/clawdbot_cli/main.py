@@ -53,7 +53,7 @@ CertKeyFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="PEM file with the private key of --cert-file.")
 ]
 
-models = typer.Typer(no_args_is_help=True, help="List models, test one, and count tokens.")
+models = typer.Typer(no_args_is_help=True, help="List models, watch their load, test one, and count tokens.")
 app.add_typer(models, name="models")
 app.add_typer(flow, name="flow")
 
@@ -171,6 +171,32 @@ def list_models(
 
     options = ConnectionOptions(addr, TlsOptions(ca_file, cert_file, cert_key_file), config)
     raise typer.Exit(command.list_models(options, key_file))
+
+
+@models.command("top")
+def show_top(
+    *,
+    addr: Address = None,
+    interval: Annotated[
+        float, typer.Option(min=0.2, max=3600, metavar="SECONDS", help="Time between two looks.")
+    ] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one look and end.")] = False,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    cert_key_file: CertKeyFile = None,
+    config: Config = None,
+) -> None:
+    """Show the backends' load as it changes: requests, queues, connections, tokens."""
+    from clawdbot_cli.client_settings import silence_grpc_log
+
+    silence_grpc_log()  # before anything imports gRPC
+    from clawdbot_cli.connection import ConnectionOptions
+    from clawdbot_cli.models import command
+    from clawdbot_cli.tls_options import TlsOptions
+
+    options = ConnectionOptions(addr, TlsOptions(ca_file, cert_file, cert_key_file), config)
+    raise typer.Exit(command.show_top(options, key_file, interval, once=once))
 
 
 @models.command("test")

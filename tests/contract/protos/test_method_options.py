@@ -40,6 +40,7 @@ METHODS = {
         "SwitchModel": ("models.admin", False),
         "ListBackends": ("models.admin", True),
         "DrainBackend": ("models.admin", False),
+        "ReloadModels": ("models.admin", False),
         "FlushCache": ("models.admin", False),
         "RegisterModel": ("models.admin", False),
         "VerifyModel": ("models.admin", False),

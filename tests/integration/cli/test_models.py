@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.commands import clawdbot
+from tests.support.commands import clawdbot, command_environment
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.gateway_service import compatible, gateway
+from tests.support.generate_requests import asks
+from tests.support.terminal import terminal
 
 pytestmark = pytest.mark.integration
 
@@ -78,3 +80,35 @@ async def test_what_a_person_can_fix_is_one_sentence(tmp_path, arguments, messag
     assert (result.code, result.out) == (2, "")
     assert message in result.err
     assert "Traceback" not in result.err
+
+
+async def test_top_shows_the_load_of_a_running_gateway(tmp_path):
+    async with (
+        fake_openai() as backend,
+        gateway(tmp_path / "g", model=compatible(backend.url, api_key=KEY)) as served,
+    ):
+        at = ("--addr", f"127.0.0.1:{served.host.port}")
+        for _ in range(3):
+            await served.client.gateway.Generate(asks("hello"))
+        shown = await clawdbot("models", "top", "--once", "--interval", "0.2", *at, state=tmp_path)
+        piped = await clawdbot("models", "top", "--interval", "0.2", *at, state=tmp_path)
+    assert (shown.code, piped.code) == (0, 0)
+    for out in (shown.out, piped.out):
+        head, row = out.splitlines()
+        assert head.split()[:2] == ["backend", "state"]
+        assert row.split()[:3] == ["openai_compatible", "ok", "0/500"]
+        assert "\x1b" not in out
+
+
+async def test_top_is_live_in_a_terminal_until_ctrl_c(tmp_path):
+    async with (
+        fake_openai() as backend,
+        gateway(tmp_path / "g", model=compatible(backend.url, api_key=KEY)) as served,
+    ):
+        address = f"127.0.0.1:{served.host.port}"
+        command = ("clawdbot_cli", "models", "top", "--interval", "0.2", "--addr", address)
+        async with terminal(*command, environment=command_environment(tmp_path), columns=160) as screen:
+            await screen.wait_for("openai_compatible")
+            await screen.wait_for("out tok/s", times=3)
+            screen.type(chr(3))
+            assert await screen.exit_code() == 0

@@ -66,6 +66,30 @@ async def test_tls_goes_through_a_tunnel_that_the_proxy_cannot_read(tmp_path, mo
         assert backend.asked[0].headers["authorization"] == f"Bearer {KEY}"
 
 
+@pytest.mark.parametrize("key_header", ["authorization", "x-api-key"])
+async def test_the_proxy_of_a_tunnel_never_sees_the_key(tmp_path, monkeypatch, key_header):
+    ours = authority("test authority")
+    chain, key = certificate("localhost", ours).write(tmp_path, "server")
+    trusted, _ = ours.write(tmp_path, "ca")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    async with fake_openai(context) as backend, running_proxy(localhost=place_of(backend)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        headers = {} if key_header == "authorization" else {key_header: f"Bearer {KEY}"}
+        model = compatible(
+            "https://localhost/v1",
+            api_key=KEY,
+            headers=headers,
+            models=["fake-1"],
+            http={"ca_file": str(trusted)},
+        )
+        async with gateway(tmp_path, model=model) as served:
+            await served.inside.run(asks(), "generate")
+        assert backend.asked[0].headers[key_header] == f"Bearer {KEY}"
+        assert proxy.headers
+        assert not any(KEY in value for headers in proxy.headers for value in headers.values())
+
+
 @pytest.mark.parametrize("names", ["127.0.0.1", "*", "vendor.example,127.0.0.1", "PLACE"])
 async def test_hosts_in_no_proxy_are_reached_directly(tmp_path, backend, monkeypatch, names):
     async with running_proxy() as proxy:

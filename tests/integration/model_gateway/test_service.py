@@ -83,7 +83,6 @@ async def test_an_unknown_model_is_not_found_and_the_closest_suggested(tmp_path,
     [
         ("Transcribe", model_gateway_service_pb2.TranscribeRequest()),
         ("Synthesize", model_gateway_service_pb2.SynthesizeRequest()),
-        ("DrainBackend", admin.DrainBackendRequest()),
         ("RegisterModel", admin.RegisterModelRequest()),
         ("VerifyModel", admin.VerifyModelRequest()),
     ],

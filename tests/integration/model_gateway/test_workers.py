@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
-
-import grpc.aio
 import pytest
 from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy, CacheStatus
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import FlushCacheRequest
 
-from tests.support.gateway_service import Client
 from tests.support.generate_requests import asks
-from tests.support.processes import process
-from tests.support.redis_server import until
+from tests.support.two_workers import two_workers
 
 pytestmark = pytest.mark.integration
 
-CONNECTIONS = 24
-"""Each goes to one of the two workers; all go to the same one once in eight million runs."""
-
 USE = CachePolicy(mode=CachePolicy.MODE_USE)
-MODELS = '{"backends": {"a": {"provider": "echo"}, "b": {"provider": "echo"}}}'
-
-
-@asynccontextmanager
-async def clients_of_two_workers(folder):
-    """Clients on connections of their own, which the system distributes over the workers."""
-    async with AsyncExitStack() as stack:
-        plugins = await stack.enter_async_context(process("clawdbot_plugins", state=folder / "plugins"))
-        settings = {
-            "CLAWDBOT_SERVER__WORKERS": "2",
-            "CLAWDBOT_MODELS": MODELS,
-            "CLAWDBOT_PEERS__PLUGINS": plugins.address,
-        }
-        served = await stack.enter_async_context(
-            process("clawdbot_model_gateway", state=folder / "gateway", environment=settings)
-        )
-        # The first worker is SERVING before the second listens.
-        await until(lambda: served.log.read_text().count("listening") >= 2)
-        clients = []
-        for _ in range(CONNECTIONS):
-            channel = grpc.aio.insecure_channel(served.address, (("grpc.use_local_subchannel_pool", 1),))
-            clients.append(Client(await stack.enter_async_context(channel)))
-        yield clients
+MODELS = {"backends": {"a": {"provider": "echo"}, "b": {"provider": "echo"}}}
 
 
 async def test_a_switch_takes_effect_in_all_workers_at_once(tmp_path):
-    async with clients_of_two_workers(tmp_path) as clients:
+    async with two_workers(tmp_path, MODELS) as workers:
+        clients = workers.clients
 
         async def answering() -> set[str]:
             return {(await each.gateway.Generate(asks("x", model="chat"))).backend for each in clients}
@@ -64,7 +35,8 @@ async def test_a_switch_takes_effect_in_all_workers_at_once(tmp_path):
 
 
 async def test_a_flush_takes_effect_in_all_workers_at_once(tmp_path):
-    async with clients_of_two_workers(tmp_path) as clients:
+    async with two_workers(tmp_path, MODELS) as workers:
+        clients = workers.clients
 
         async def statuses() -> list[int]:
             replies = [await each.gateway.Generate(asks("x", model="chat", cache=USE)) for each in clients]

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import random
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_SYSTEM
@@ -146,7 +147,7 @@ async def test_the_time_of_a_request_is_known_to_the_balancer():
 
 
 def drain(backend):
-    backend.draining = True
+    backend.drains = SimpleNamespace(names={backend.name})
 
 
 def broken(seconds):

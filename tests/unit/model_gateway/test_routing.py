@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot_model_gateway.core.balancing import Balancer
 from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
-from clawdbot_model_gateway.core.model_admin import ModelAdmin
+from clawdbot_model_gateway.core.machine_load import MachineLoad
+from clawdbot_model_gateway.core.model_admin import ModelAdmin, Reload
 from clawdbot_model_gateway.core.routing import Balance, RoutingTable, Target
+from clawdbot_model_gateway.stores.file.drains import FileDrainStore
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.pagination import MAX_PAGE_SIZE
 
@@ -38,10 +41,34 @@ def bench(clock):
     return Bench(ALIASES, clock=clock, a=FakeProvider(models=["m", "n"]), b=FakeProvider(models=["vendor/x"]))
 
 
+async def ask_all(bench) -> dict[str, str]:
+    """Puts the models that the backends list in the table; why those did not that did not."""
+    reasons = {}
+    for name, backend in bench.backends.items():
+        models, reason = await bench.router.ask(backend, bench.router.configured.aliases)
+        if reason:
+            reasons[name] = reason
+        else:
+            table = bench.router.configured
+            bench.router.configure(replace(table, backends={**table.backends, name: models}))
+    return reasons
+
+
 @pytest.fixture
-async def admin(bench):
-    await bench.router.refresh(bench.backends.values())
-    return ModelAdmin(bench.router, bench.backends)
+async def admin(bench, tmp_path):
+    await ask_all(bench)
+    return make_admin(bench, tmp_path)
+
+
+async def nothing_to_reload():
+    return Reload([], [], [], [], []), 0
+
+
+def make_admin(bench, folder):
+    drains = FileDrainStore(folder)
+    return ModelAdmin(
+        bench.router, bench.backends, drains, MachineLoad(bench.backends, drains, None), nothing_to_reload
+    )
 
 
 def switch(alias, *targets, **more):
@@ -135,11 +162,11 @@ async def test_backends_show_their_load(admin, bench):
     assert shown[0].endpoint == "http://fake"
 
 
-async def test_any_model_is_shown_by_its_actual_name():
+async def test_any_model_is_shown_by_its_actual_name(tmp_path):
     bench = Bench({"chat": (Target("a", "*"),)}, a=FakeProvider(models=["real"]))
-    admin = ModelAdmin(bench.router, bench.backends)
+    admin = make_admin(bench, tmp_path)
     assert admin.describe_alias("chat") == "a/*"
-    await bench.router.refresh(bench.backends.values())
+    await ask_all(bench)
     assert admin.describe_alias("chat") == "a/real"
 
 
@@ -170,9 +197,9 @@ async def test_a_backend_that_does_not_answer_keeps_its_models(admin, bench, clo
     assert await bench.router.targets("a/n") == (Target("a", "n"),)
 
 
-async def test_a_refresh_returns_why_a_backend_did_not_answer():
+async def test_it_is_known_why_a_backend_did_not_answer():
     bench = Bench(a=FakeProvider(models=BackendUnreachable("away")), b=FakeProvider())
-    assert await bench.router.refresh(bench.backends.values()) == {"a": "away"}
+    assert await ask_all(bench) == {"a": "away"}
 
 
 # Switching

@@ -118,3 +118,11 @@ def test_the_secrets_of_a_configuration_are_found_at_any_depth():
 
     settings = Outer.model_validate({"token": "one", "keys": {"a": [{"key": "two"}]}})
     assert list(secrets_of(settings)) == ["one", "two"]
+
+
+def test_a_secret_that_is_learned_later_is_hidden_too():
+    redactor = Redactor(["first-secret-value"])
+    text = "first-secret-value, second-secret-value"
+    assert "second-secret-value" in redactor.text(text)
+    redactor.learn(["second-secret-value"])
+    assert "secret-value" not in redactor.text(text)

@@ -1,6 +1,7 @@
 """One YAML file and the environment become one frozen model."""
 
 import pytest
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Secret, Section, SharedSettings, load
 from pydantic import Field, ValidationError
 
@@ -215,3 +216,24 @@ def test_a_key_is_taken_as_it_is_written(read):
 )
 def test_a_server_listens_on_an_address_or_a_name(read, host):
     assert read(f"server: {{host: '{host}'}}").server.host == host
+
+
+def test_settings_can_be_read_again(tmp_path):
+    path = tmp_path / "clawdbot.yaml"
+    path.write_text("server: {port: 9000}")
+    settings = load(SharedSettings, path, {"CLAWDBOT_STATE_DIR": "/from/environment"}, {"server.workers": 3})
+    seen = []
+    settings.on_read(seen.append)
+    path.write_text("server: {port: 9001}")
+    again = settings.model_copy().read_again()
+    assert (settings.server.port, again.server.port, again.server.workers) == (9000, 9001, 3)
+    assert str(again.state_dir) == "/from/environment"
+    assert seen == [again]
+    path.write_text("server: {port: x}")
+    with pytest.raises(StartupError, match="port"):
+        settings.read_again()
+
+
+def test_settings_that_were_made_in_code_are_read_again_as_they_are():
+    settings = SharedSettings(state_dir="/here")
+    assert settings.read_again() is settings

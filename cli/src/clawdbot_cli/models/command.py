@@ -16,6 +16,7 @@ from clawdbot_cli.error_messages import error_message
 from clawdbot_cli.models.client import ModelClient
 from clawdbot_cli.models.model_check import REPLY, CheckResult, ModelCheck
 from clawdbot_cli.models.report import Report
+from clawdbot_cli.models.top import Top
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
@@ -39,6 +40,24 @@ def list_models(options: ConnectionOptions, key_file: Path | None) -> int:
         return 0
 
     return _run(options, key_file, action)
+
+
+def show_top(options: ConnectionOptions, key_file: Path | None, interval: float, *, once: bool) -> int:
+    """Shows the backends' load until Ctrl-C, and returns the exit code; raises as list_models.
+
+    Args:
+        options: where the gateway is.
+        key_file: the caller's key.
+        interval: seconds between two looks.
+        once: whether to print one look instead; also where stdout is no terminal.
+    """
+
+    async def action(client: ModelClient, report: Report) -> int:
+        await Top(client, report.console, interval).run(once=once)
+        return 0
+
+    code = _run(options, key_file, action)
+    return 0 if code == INTERRUPTED else code
 
 
 def check_model(

@@ -39,6 +39,11 @@ class Report:
         """Stdout and stderr."""
         return cls(_console(), _console(stderr=True))
 
+    @property
+    def console(self) -> Console:
+        """Where results go."""
+        return self._out
+
     def note(self, text: str) -> None:
         """A line about what is going on."""
         self._notes.print(Text(sanitize(text), "dim"), soft_wrap=True)

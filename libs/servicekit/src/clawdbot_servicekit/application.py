@@ -66,6 +66,12 @@ class Application(ABC):
     def dependencies(self) -> Sequence[Dependency]:
         """What its calls need. Each is checked on its own, from the end of `start` until `stop`."""
 
+    async def reload(self) -> None:  # noqa: B027 - most services have nothing to reload
+        """Reads again what may change without a restart, on SIGHUP; here: nothing.
+
+        MUST change nothing and raise StartupError where what it reads is invalid.
+        """
+
     @abstractmethod
     async def stop(self) -> None:
         """Ends the work in flight and releases everything. MUST be safe after a failed start."""

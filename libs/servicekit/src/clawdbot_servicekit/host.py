@@ -129,6 +129,17 @@ class Host:
         """Returns when the host is SERVING for the first time."""
         await self._readiness.all_ready.wait()
 
+    async def reload(self) -> None:
+        """Has the applications read again what may change without a restart; the log tells the result."""
+        for application in self._applications:
+            try:
+                await application.reload()
+            except StartupError as error:
+                # What an operator can fix needs no traceback.
+                self._log.error("reload_refused", application=application.name, reason=str(error))
+            except Exception:  # noqa: BLE001 - the server goes on as it was
+                self._log.exception("reload_failed", application=application.name)
+
     async def stop(self, grace: float | None = None) -> None:
         """Drains and releases everything: not ready → settle → no new calls → calls end → applications stop.
 

@@ -27,6 +27,7 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import Redactor, secrets_of
 from clawdbot_servicekit.settings import SharedSettings, load
 from clawdbot_servicekit.settings.environment import worker_context
+from clawdbot_servicekit.terminal import Terminal
 from clawdbot_servicekit.watchdog import EXIT_TIMEOUT, FORCE_AFTER, Watchdog
 from clawdbot_servicekit.worker_ipc import ControlChannel, WorkerContext
 
@@ -97,7 +98,9 @@ def serve(
     Raises:
         StartupError: for an error that an operator can fix; `run_service` and `run` print it and exit with 2.
     """
-    logs.configure(settings.telemetry, Redactor(secrets_of(settings)))
+    redactor = Redactor(secrets_of(settings))
+    logs.configure(settings.telemetry, redactor)
+    settings.on_read(lambda new: redactor.learn(secrets_of(new)))
     context = worker_context()
     if context is not None:
         return uvloop.run(_Worker(settings, assemble, on_serving, context).run())
@@ -129,22 +132,25 @@ def _exit_code(main: Callable[[], int]) -> int:
 async def _serve_alone(
     settings: SharedSettings, assemble: Callable[[Host], None], on_serving: Callable[[Host], None] | None
 ) -> int:
-    stop = _StopRequests(settings)
+    stop = _Requests(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         # Not the loop's own handlers, which wait until a blocked loop runs again.
         signal.signal(number, stop.on_signal)
+    signal.signal(signal.SIGHUP, stop.on_hangup)
     guard.start(settings.server.settle + settings.server.grace)
     await _run_host(settings, assemble, stop, on_serving)
     return 0
 
 
-class _StopRequests:
-    """What signals or the supervisor have requested. A request also limits how long the process lasts."""
+class _Requests:
+    """What signals or the supervisor have requested. One to stop also limits how long the process lasts."""
 
     def __init__(self, settings: SharedSettings) -> None:
         self.watchdog = Watchdog()
         self.draining = asyncio.Event()
         self.stopping_now = asyncio.Event()
+        self.reloading = asyncio.Event()
+        self._terminal = Terminal()
         self._signals = 0
         self._patience = settings.server.settle + settings.server.grace
         self._loop = asyncio.get_running_loop()
@@ -158,6 +164,17 @@ class _StopRequests:
             self.stop_now()
         else:
             self.watchdog.end_within(0)
+
+    def on_hangup(self, *_: object) -> None:
+        """SIGHUP reloads, except where it says that the terminal is gone."""
+        if self._terminal.gone:
+            self.drain()
+        else:
+            self.reload()
+
+    def reload(self) -> None:
+        """Has the host reload."""
+        self._set(self.reloading)
 
     def drain(self) -> None:
         """Drains the host."""
@@ -178,7 +195,7 @@ class _StopRequests:
 async def _run_host(
     settings: SharedSettings,
     assemble: Callable[[Host], None],
-    stop: _StopRequests,
+    stop: _Requests,
     on_ready: Callable[[Host], None] | None,
 ) -> None:
     """Starts a host, waits until it is to drain, and stops it."""
@@ -191,12 +208,19 @@ async def _run_host(
         started = await _finishes_before(stop.draining, _start(host))
         if started and on_ready is not None:
             on_ready(host)
-        await stop.draining.wait()
+        await _finishes_before(stop.draining, _reload_on_request(host, stop))
     finally:
         stop.drain()
         await _stop(host, stop)
         # What is left are threads, and Python would wait for them for ever.
         stop.watchdog.end_within(EXIT_TIMEOUT)
+
+
+async def _reload_on_request(host: Host, stop: _Requests) -> None:
+    while True:
+        await stop.reloading.wait()
+        stop.reloading.clear()
+        await host.reload()
 
 
 async def _start(host: Host) -> None:
@@ -208,7 +232,7 @@ async def _start(host: Host) -> None:
     gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
-async def _stop(host: Host, stop: _StopRequests) -> None:
+async def _stop(host: Host, stop: _Requests) -> None:
     """Drains the host; a request to stop now ends the wait."""
     stopping = asyncio.create_task(host.stop())
     if not await _finishes_before(stop.stopping_now, asyncio.shield(stopping)):
@@ -263,9 +287,10 @@ class _Worker:
         """Serves until it is told to stop."""
         # The supervisor asks a stuck worker for its stacks.
         faulthandler.register(signal.SIGUSR1, all_threads=True)
-        stop = _StopRequests(self._settings)
-        # Ctrl-C reaches every process of the terminal; the supervisor says what to do.
+        stop = _Requests(self._settings)
+        # Ctrl-C and SIGHUP reach every process of the terminal; the supervisor says what to do.
         signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGHUP, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: stop.drain())
         os.set_inheritable(self._context.descriptor, False)  # not for this process's own children
         channel = await ControlChannel.from_socket(socket.socket(fileno=self._context.descriptor))
@@ -287,11 +312,13 @@ class _Worker:
         self._host = host
         channel.send(worker_ipc.READY)
 
-    async def _receive(self, channel: ControlChannel, stop: _StopRequests) -> None:
+    async def _receive(self, channel: ControlChannel, stop: _Requests) -> None:
         while (message := await channel.receive()) is not None:
             kind, _ = message
             if kind == worker_ipc.ALL_READY and self._on_serving is not None and self._host is not None:
                 self._on_serving(self._host)
+            elif kind == worker_ipc.RELOAD:
+                stop.reload()
             elif kind == worker_ipc.DRAIN:
                 stop.drain()
             elif kind == worker_ipc.STOP_NOW:

@@ -81,7 +81,13 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """Args: secrets: exact values to hide, in addition to what the patterns find."""
-        exact = sorted({each for each in secrets if len(each) >= MIN_SECRET_LENGTH}, key=len, reverse=True)
+        self._secrets = set[str]()
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Has more exact values hidden, besides those that it knows."""
+        self._secrets |= {each for each in secrets if len(each) >= MIN_SECRET_LENGTH}
+        exact = sorted(self._secrets, key=len, reverse=True)
         own = [f"(?P<exact>{'|'.join(map(re.escape, exact))})"] if exact else []
         self._pattern = re.compile("|".join([*own, *_PATTERNS]))
         self._clean: set[str] = set()

@@ -1,7 +1,8 @@
 """The control channel between a worker process and its supervisor.
 
 The worker says when it serves and that it is alive, or why it cannot start. The supervisor says when all
-workers serve and when to stop. A closed channel means stop: workers do not outlive their supervisor.
+workers serve, when to reload and when to stop. A closed channel means stop: workers do not outlive their
+supervisor.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ START_FAILED: Final = "start_failed"
 ALL_READY: Final = "all_ready"
 DRAIN: Final = "drain"
 STOP_NOW: Final = "stop_now"
+RELOAD: Final = "reload"
 
 HEARTBEAT_INTERVAL: Final = 1.0
 """Seconds."""

@@ -29,6 +29,7 @@ from clawdbot_servicekit.metrics import WorkerMetrics
 from clawdbot_servicekit.metrics_endpoint import MetricsEndpoint
 from clawdbot_servicekit.settings.environment import child_environ
 from clawdbot_servicekit.settings.shared import SharedSettings
+from clawdbot_servicekit.terminal import Terminal
 from clawdbot_servicekit.watchdog import FORCED_EXIT_CODE
 from clawdbot_servicekit.worker_ipc import ControlChannel, WorkerContext
 
@@ -80,12 +81,14 @@ class Supervisor:
         self._forced = False
         self._kill_at = math.inf
         self._port = 0
+        self._terminal = Terminal()
 
     async def run(self) -> int:
         """Runs until a signal arrives or it gives up; returns the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         server = self._settings.server
         folder = _metrics_folder()
         try:
@@ -123,6 +126,15 @@ class Supervisor:
                 worker.send(worker_ipc.STOP_NOW)
         else:
             self._kill_within(0)
+
+    def _on_hangup(self) -> None:
+        """SIGHUP reloads, except where it says that the terminal is gone."""
+        if not self._terminal.gone:
+            self._log.info("reloading")
+            for worker in self._workers:
+                worker.send(worker_ipc.RELOAD)
+        elif not self._stopping.is_set():
+            self._on_signal()
 
     def _kill_within(self, seconds: float) -> None:
         self._kill_at = min(self._kill_at, time.monotonic() + seconds)

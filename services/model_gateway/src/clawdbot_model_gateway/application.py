@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -22,33 +21,36 @@ from clawdbot_servicekit.process_locks import ProcessLocks
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
+from clawdbot_model_gateway.backend_lifecycle import BackendLifecycle
 from clawdbot_model_gateway.core.alias_overrides import AliasOverrideStore
-from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.backend_set import BackendSet
+from clawdbot_model_gateway.core.drains import DrainStore
+from clawdbot_model_gateway.core.machine_load import MachineLoad, WorkerReports
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.routing import CHAT_ALIAS, RoutingTable
+from clawdbot_model_gateway.core.routing import CHAT_ALIAS
 from clawdbot_model_gateway.core.token_counts import TokenCounts
 from clawdbot_model_gateway.metrics import BackendMetrics
-from clawdbot_model_gateway.stores.file.slot_table import SlotTable
-from clawdbot_model_gateway.tokenizer_files import load_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
     """The parts of the service, as wiring.py builds them."""
 
-    plan: BackendPlan
-    backends: dict[str, Backend]
+    lifecycle: BackendLifecycle
+    backends: BackendSet
     router: Router
     admin: ModelAdmin
     token_counts: TokenCounts
     override_store: AliasOverrideStore
-    slot_locks: ProcessLocks
-    """Held while there are slot_tables."""
-    slot_tables: Sequence[SlotTable]
+    drains: DrainStore
+    load: MachineLoad
+    reports: WorkerReports | None
+    """None where this worker is the only one."""
+    locks: ProcessLocks
+    """Held where there are several workers."""
     replies: CachedReplies | None
     cache_metrics: CacheMetrics
     hooks: HookClient
@@ -76,9 +78,6 @@ class GatewayApplication(Application):
             },
         )
         self._components = components
-        self._reason = components.plan.reason
-        self._unlisted: Mapping[str, str] = {}
-        """Backend → why it did not list its models."""
         self._log = structlog.get_logger(__name__)
 
     @override
@@ -86,10 +85,15 @@ class GatewayApplication(Application):
         metrics = BackendMetrics(registry)
         for each in self._components.cache_metrics.collectors:
             registry.register(each)
-        backends = self._components.backends
-        for backend in backends.values():
-            backend.scheduler.observer = metrics.observer(backend.name)
-        return lambda: metrics.sample(backends.values())
+        components = self._components
+        components.lifecycle.observer = metrics.observer
+
+        def sample() -> None:
+            metrics.sample(components.backends.values())
+            components.load.report()
+            components.lifecycle.follow()
+
+        return sample
 
     @override
     def describe(self) -> dict[str, tuple[str, ...]]:
@@ -99,11 +103,12 @@ class GatewayApplication(Application):
         endpoints = dict.fromkeys(components.backends[each.backend].provider.endpoint for each in targets)
         at = "".join(f" at {each}" for each in endpoints if each)
         overridden = targets != components.router.configured.aliases.get(CHAT_ALIAS)
-        reason = "switched at runtime" if overridden else self._reason
+        reason = "switched at runtime" if overridden else components.lifecycle.reason
         return {
             "models": (
                 f"{CHAT_ALIAS} is {components.admin.describe_alias(CHAT_ALIAS)}{at} ({reason})",
                 *(f"{name} does not list its models: {why}" for name, why in self._unlisted_configured()),
+                *(f"{name} gets no requests (DrainBackend)" for name in self._drained()),
             ),
             **super().describe(),
         }
@@ -113,28 +118,24 @@ class GatewayApplication(Application):
         """A backend that is down does not keep the gateway from starting."""
         components = self._components
         components.override_store.open()
-        if components.slot_tables:
-            components.slot_locks.open()
-        for table in components.slot_tables:
-            table.open()
+        components.drains.open()
+        if components.reports is not None:
+            components.locks.open()
+            components.reports.open()
         if components.replies is not None:
             await components.replies.start()
-        for name, backend in components.backends.items():
-            await backend.provider.start()
-            file = components.plan.backends[name].tokenizer
-            if file is not None:
-                path = f"{components.plan.config_paths[name]}.tokenizer"
-                backend.tokenizer = await asyncio.to_thread(load_tokenizer, file, path)
         await components.hooks.start()
-        models = {
-            name: frozenset(each.name for each in backend.models if backend.models_are_configured)
-            for name, backend in components.backends.items()
-        }
-        components.router.configure(RoutingTable(models, components.plan.aliases, components.plan.policy))
-        self._unlisted = await components.router.refresh(components.backends.values())
-        if not components.plan.aliases:
-            await self._choose_default()
-        self._log.info("models_found", chat=components.admin.describe_alias(CHAT_ALIAS), reason=self._reason)
+        await components.lifecycle.start()
+        self._log.info(
+            "models_found",
+            chat=components.admin.describe_alias(CHAT_ALIAS),
+            reason=components.lifecycle.reason,
+        )
+
+    @override
+    async def reload(self) -> None:
+        """Puts the sections model and models in place as they are now; the other sections need a restart."""
+        await self._components.lifecycle.reload()
 
     @property
     @override
@@ -147,25 +148,17 @@ class GatewayApplication(Application):
     async def stop(self) -> None:
         self._components.token_counts.close()
         await self._components.hooks.stop()
-        await asyncio.gather(*(backend.provider.stop() for backend in self._components.backends.values()))
+        await self._components.lifecycle.stop()
         self._components.override_store.close()
-        for table in self._components.slot_tables:
-            table.close()
-        self._components.slot_locks.close()
+        self._components.drains.close()
+        if self._components.reports is not None:
+            self._components.reports.close()
+        self._components.locks.close()
         if self._components.replies is not None:
             await self._components.replies.stop()
 
-    async def _choose_default(self) -> None:
-        """Sets the aliases where nothing is configured, and removes the candidates that did not answer."""
-        components = self._components
-        listed = {name: len(backend.models) for name, backend in components.backends.items()}
-        aliases, self._reason = default_aliases(components.plan, self._unlisted, listed)
-        configured = components.router.configured
-        chosen = {target.backend for targets in aliases.values() for target in targets}
-        for name in self._unlisted.keys() - chosen:
-            await components.backends.pop(name).provider.stop()
-        models = {name: configured.backends[name] for name in components.backends}
-        components.router.configure(RoutingTable(models, aliases))
+    def _drained(self) -> list[str]:
+        return [name for name, backend in self._components.backends.items() if backend.draining]
 
     def _unlisted_configured(self) -> list[tuple[str, str]]:
         """The backends of aliases that did not list their models; not the candidates of discovery."""
@@ -174,4 +167,6 @@ class GatewayApplication(Application):
             for targets in self._components.router.configured.aliases.values()
             for target in targets
         }
-        return [(name, reason) for name, reason in self._unlisted.items() if name in in_use]
+        return [
+            (name, reason) for name, reason in self._components.lifecycle.unlisted.items() if name in in_use
+        ]

@@ -19,6 +19,8 @@ class BackendMetrics:
     """The metrics of all backends, in the registry of the server."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._sampled = set[str]()
+        """Backends of the last sample."""
         self._in_flight = Gauge(
             "clawdbot_backend_requests_in_flight",
             "Requests that were sent to a backend and have not ended.",
@@ -36,6 +38,20 @@ class BackendMetrics:
         self._connections = Gauge(
             "clawdbot_backend_open_connections",
             "Open connections to a backend, busy or idle.",
+            ("backend",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._idle_connections = Gauge(
+            "clawdbot_backend_idle_connections",
+            "Open connections to a backend that no request uses.",
+            ("backend",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._connection_waiters = Gauge(
+            "clawdbot_backend_connection_waiters",
+            "Requests that have a slot and wait for a connection.",
             ("backend",),
             registry=registry,
             multiprocess_mode="livesum",
@@ -74,16 +90,33 @@ class BackendMetrics:
 
     def sample(self, backends: Iterable[Backend]) -> None:
         """Records the present load."""
+        gone = self._sampled
+        self._sampled = set()
         for backend in backends:
+            self._sampled.add(backend.name)
             scheduler = backend.scheduler
             self._in_flight.labels(backend.name).set(scheduler.in_flight)
             self._connections.labels(backend.name).set(backend.provider.open_connections)
             if backend.breaker is not None:
                 self._breaker.labels(backend.name).set(backend.breaker.state)
+            self._idle_connections.labels(backend.name).set(backend.provider.idle_connections)
+            self._connection_waiters.labels(backend.name).set(backend.provider.waiting_for_connection)
             if scheduler.limit != NO_LIMIT:
                 self._limit.labels(backend.name).set(scheduler.limit)
             for priority, name in CLASSES.items():
                 self._waiting.labels(backend.name, name).set(scheduler.waiting_in(priority))
+        # With several workers, prometheus_client cannot remove them.
+        for backend_name in gone - self._sampled:
+            for gauge in (
+                self._in_flight,
+                self._connections,
+                self._idle_connections,
+                self._connection_waiters,
+                self._limit,
+            ):
+                gauge.labels(backend_name).set(0)
+            for name in CLASSES.values():
+                self._waiting.labels(backend_name, name).set(0)
 
 
 class _Observer(QueueObserver):

@@ -61,8 +61,10 @@ class HttpSettings(Section):
     """Time without data in the middle of a reply."""
     pool_size: Annotated[Whole, Field(ge=1, le=65_536)] = 500
     """Requests that are sent at the same time, each on its connection; more wait, up to their deadline."""
-    keep_alive: Seconds = 30.0
-    """How long an idle connection is kept."""
+    keep_alive: Seconds | None = None
+    """How long an idle connection is kept; omitted: 4 s, or 30 s for https. A server's own limit is kept."""
+    warm: Annotated[Whole, Field(ge=0, le=1000)] = 1
+    """Connections that are made before the backend gets requests: when it is added, or switched to."""
     dns_ttl: Seconds = 30.0
     """How long a resolved address is cached."""
     ca_file: ConfigPath | None = None

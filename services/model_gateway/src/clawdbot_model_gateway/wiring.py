@@ -20,12 +20,16 @@ from clawdbot_model_gateway.api.error_table import error_table
 from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
 from clawdbot_model_gateway.application import Components, GatewayApplication
 from clawdbot_model_gateway.backend_config import BackendPlan, plan_backends
+from clawdbot_model_gateway.backend_lifecycle import BackendLifecycle
 from clawdbot_model_gateway.breaker_settings import BreakerSettings
 from clawdbot_model_gateway.cache_wiring import cached_replies, fingerprint
+from clawdbot_model_gateway.core.backend_set import BackendSet
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
+from clawdbot_model_gateway.core.drains import DrainStore
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
+from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
@@ -38,7 +42,10 @@ from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import AdaptiveConcurrency, GatewaySettings, QueueSettings
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
+from clawdbot_model_gateway.stores.file.drains import FileDrainStore
+from clawdbot_model_gateway.stores.file.mapped_counter import MappedCounter
 from clawdbot_model_gateway.stores.file.slot_table import SlotTable
+from clawdbot_model_gateway.stores.file.worker_reports import FileWorkerReports
 from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 
 FOLDER: Final = "model_gateway"
@@ -66,35 +73,65 @@ def build(
     """
     providers = installed_providers() if available is None else available
     plan = plan_backends(settings, providers, find_local_model())
-    slot_locks = ProcessLocks(settings.state_dir / FOLDER / "processes")
-    slot_tables = _slot_tables(plan, settings, slot_locks)
-    backends = _backends(plan, providers, slot_tables)
+    several = settings.server.workers > 1
+    folder = settings.state_dir / FOLDER
+    locks = ProcessLocks(folder / "processes")
+    drains = FileDrainStore(folder)
+
+    def make_backend(name: str, plan: BackendPlan) -> Backend:
+        backend = plan.backends[name]
+        # Their slots are shared where several workers have them and the limit is for all together.
+        shared = several and backend.queue.concurrency is not None
+        slots = SlotTable(folder / "slots" / name, locks) if shared else None
+        return _backend(name, plan, providers, slots, drains)
+
+    backends = BackendSet({name: make_backend(name, plan) for name in plan.backends})
+    reports = FileWorkerReports(folder / "reports", locks) if several else None
+    load = MachineLoad(backends, drains, reports)
     switching = settings.gateway.switching
-    override_store = (
-        FileAliasOverrideStore(settings.state_dir / FOLDER) if switching else InMemoryAliasOverrideStore()
-    )
+    override_store = FileAliasOverrideStore(folder) if switching else InMemoryAliasOverrideStore()
     router = Router(override_store, backends)
+    lifecycle = BackendLifecycle(
+        plan,
+        backends,
+        read_plan=lambda: plan_backends(settings.read_again(), providers, find_local_model()),
+        make_backend=make_backend,
+        router=router,
+        drains=drains,
+        load=load,
+        reloads=MappedCounter(folder / "reloads.count") if several else None,
+    )
     plugins_channel = peers.channel("plugins")
     hooks = HookClient(plugins_channel)
     limits = RequestLimits(
         settings.gateway.max_request, settings.gateway.max_messages, MediaPolicy(settings.media)
     )
     cache_metrics = CacheMetrics()
-    replies = cached_replies(settings.gateway.cache, settings.state_dir / FOLDER, cache_metrics)
+    replies = cached_replies(settings.gateway.cache, folder, cache_metrics)
     generation = Generation(router, backends, hooks=hooks, limits=limits, replies=replies, draw=draw)
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
     embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, draw=draw)
     token_counts = TokenCounts(router, backends, limits=limits)
-    admin = ModelAdmin(router, backends, switching=switching, replies=replies)
+    admin = ModelAdmin(
+        router,
+        backends,
+        drains,
+        load,
+        lifecycle.reload_everywhere,
+        switching=switching,
+        replies=replies,
+    )
     components = Components(
-        plan=plan,
+        lifecycle=lifecycle,
         backends=backends,
         router=router,
         admin=admin,
         token_counts=token_counts,
         override_store=override_store,
-        slot_locks=slot_locks,
-        slot_tables=[*slot_tables.values()],
+        drains=drains,
+        load=load,
+        reports=reports,
+        locks=locks,
         replies=replies,
         cache_metrics=cache_metrics,
         hooks=hooks,
@@ -107,26 +144,28 @@ def build(
     return GatewayApplication(components, error_table())
 
 
-def _backends(
-    plan: BackendPlan, available: Mapping[str, EntryPoint], slot_tables: Mapping[str, SlotTable]
-) -> dict[str, Backend]:
-    backends = {}
-    for name, settings in plan.backends.items():
-        path = plan.config_paths[name]
-        provider = make_provider(path, settings, available)
-        backends[name] = Backend(
-            name,
-            settings.provider,
-            provider,
-            models=tuple(VendorModel(each.name, each.context_length) for each in settings.models),
-            preferred_model=settings.name or "",
-            models_are_configured=bool(settings.models),
-            scheduler=_scheduler(path, settings.queue, provider.max_concurrency, slot_tables.get(name)),
-            default_temperature=settings.temperature,
-            fingerprint=fingerprint(settings),
-            breaker=_breaker(name, settings.breaker),
-        )
-    return backends
+def _backend(
+    name: str,
+    plan: BackendPlan,
+    available: Mapping[str, EntryPoint],
+    slots: SlotTable | None,
+    drains: DrainStore,
+) -> Backend:
+    settings, path = plan.backends[name], plan.config_paths[name]
+    provider = make_provider(path, settings, available)
+    return Backend(
+        name,
+        settings.provider,
+        provider,
+        models=tuple(VendorModel(each.name, each.context_length) for each in settings.models),
+        preferred_model=settings.name or "",
+        models_are_configured=bool(settings.models),
+        scheduler=_scheduler(path, settings.queue, provider.max_concurrency, slots),
+        default_temperature=settings.temperature,
+        fingerprint=fingerprint(settings),
+        breaker=_breaker(name, settings.breaker),
+        drains=drains,
+    )
 
 
 def _breaker(backend: str, settings: BreakerSettings) -> CircuitBreaker | None:
@@ -152,15 +191,3 @@ def _scheduler(
         limit = queue.concurrency or connections or NO_LIMIT
     shares = {priority: getattr(queue.shares, name) for priority, name in CLASSES.items()}
     return Scheduler(limit, QueueLimits(queue.size, queue.timeout, shares), time.monotonic, slots)
-
-
-def _slot_tables(plan: BackendPlan, settings: GatewaySettings, locks: ProcessLocks) -> dict[str, SlotTable]:
-    """Of the backends whose concurrency is configured: by name, where several workers share them."""
-    if settings.server.workers == 1:
-        return {}
-    folder = settings.state_dir / FOLDER / "slots"
-    return {
-        name: SlotTable(folder / name, locks)
-        for name, backend in plan.backends.items()
-        if backend.queue.concurrency is not None
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -43,7 +44,7 @@ def load(
         StartupError: one line for each error, with file and line or the variable's name.
     """
     environ = os.environ if environ is None else environ
-    path = find(path, environ)
+    named, path = path, find(path, environ)
     foreign_keys = [key for keys in SECTIONS.values() for key in keys if key not in cls.model_fields]
     document = read_document(path, environ, foreign_keys) if path else Document()
     apply_environment(document, environ)
@@ -59,9 +60,11 @@ def load(
     }
     try:
         with settings_from(values), relative_to(path.absolute().parent if path else None):
-            return cls()
+            settings = cls()
     except ValidationError as error:
         raise StartupError("\n".join(error_messages(cls, document, error, foreign_keys))) from None
+    settings.come_from(partial(load, cls, named, environ, overrides))
+    return settings
 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import platformdirs
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
@@ -270,6 +270,33 @@ class SharedSettings(Section, BaseSettings):
     peers: PeerSettings = PeerSettings()
     state_dir: ConfigPath = Field(default_factory=lambda: Path(platformdirs.user_state_dir("clawdbot")))
     """Directory for everything that outlives the process; created if it is missing."""
+
+    _source: Callable[[], SharedSettings] | None = PrivateAttr(None)
+    """Reads them again; None for settings that were made in code."""
+    _on_read: Callable[[SharedSettings], None] | None = PrivateAttr(None)
+
+    def read_again(self) -> Self:
+        """The settings as file and environment are now; these where they came from neither.
+
+        Raises:
+            StartupError: they are invalid now.
+        """
+        if self._source is None:
+            return self
+        new = self._source()
+        if not isinstance(new, type(self)):
+            raise TypeError(f"the source of {type(self).__name__} gives {type(new).__name__}")
+        if self._on_read is not None:
+            self._on_read(new)
+        return new
+
+    def come_from(self, source: Callable[[], SharedSettings]) -> None:
+        """Says how to read them again."""
+        self._source = source
+
+    def on_read(self, observer: Callable[[SharedSettings], None]) -> None:
+        """Has an observer called with what `read_again` reads."""
+        self._on_read = observer
 
     @classmethod
     @override

@@ -36,7 +36,11 @@ class AdminServicer(ModelAdminServiceServicer):
 
     @override
     async def DrainBackend(self, request: pb.DrainBackendRequest, context: Any) -> pb.DrainBackendResponse:
-        raise NotImplementedYet("DrainBackend")
+        return await self._admin.drain_backend(request)
+
+    @override
+    async def ReloadModels(self, request: pb.ReloadModelsRequest, context: Any) -> pb.ReloadModelsResponse:
+        return await self._admin.reload_models()
 
     @override
     async def FlushCache(self, request: pb.FlushCacheRequest, context: Any) -> pb.FlushCacheResponse:

@@ -10,6 +10,7 @@ from grpc import StatusCode
 
 from clawdbot_model_gateway.core import errors
 from clawdbot_model_gateway.core.alias_overrides import OverrideStoreUnavailable
+from clawdbot_model_gateway.core.drains import DrainNotRecorded
 from clawdbot_model_gateway.core.reply_cache.port import CacheNotFlushed
 
 MESSAGE: Final = "{target}: {detail}. {advice}{other_attempts}"
@@ -27,6 +28,7 @@ def error_table() -> ErrorTable:
         {
             **HOOK_RULES,
             errors.ModelError: _model_error(StatusCode.UNAVAILABLE),
+            errors.BackendRemoved: _model_error(StatusCode.UNAVAILABLE, retryable=True),
             errors.BackendAuth: _model_error(StatusCode.FAILED_PRECONDITION),
             errors.RateLimited: _model_error(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
             errors.LimitTooSmall: _model_error(StatusCode.RESOURCE_EXHAUSTED),
@@ -43,11 +45,28 @@ def error_table() -> ErrorTable:
                 "There is no model {model}.{suggestion}",
                 metadata=("model",),
             ),
+            errors.UnknownBackend: ErrorRule(
+                StatusCode.NOT_FOUND,
+                "BACKEND_NOT_FOUND",
+                "There is no backend {backend}{suggestion}",
+                metadata=("backend",),
+            ),
+            errors.ConfigurationInvalid: ErrorRule(
+                StatusCode.FAILED_PRECONDITION,
+                "CONFIGURATION_INVALID",
+                "Nothing has changed, since the configuration is invalid: {explanation}",
+            ),
             errors.SwitchingOff: ErrorRule(
                 StatusCode.FAILED_PRECONDITION,
                 "SWITCHING_OFF",
                 "This gateway runs with gateway.switching: false, as its replicas would not all learn of a "
                 "switch. Change models.aliases in the configuration instead.",
+            ),
+            DrainNotRecorded: ErrorRule(
+                StatusCode.UNAVAILABLE,
+                "DRAIN_NOT_RECORDED",
+                "It could not be stored, and nothing has changed: {explanation}.",
+                retryable=True,
             ),
             CacheNotFlushed: ErrorRule(
                 StatusCode.UNAVAILABLE,

@@ -49,6 +49,8 @@ class Attempt:
         """The finish reason without its prefix, the error's reason, CANCELLED or INTERNAL."""
         self.first_content: float | None = None
         """Seconds until the first content; None before it. From then on the reply is sent to the caller."""
+        self.failed = False
+        """Whether it ended with an error of its backend."""
         self.cache_status: CacheStatus.ValueType = CACHE_STATUS_BYPASS
         self.free = False
         """Whether the reply costs nothing: it was cached, or another attempt pays for a shared call."""
@@ -204,7 +206,7 @@ class RequestAttempts:
             ModelError: the same error. Content was sent and cannot be taken back, or no target can do better.
             DeadlineExpired: no time is left for another attempt.
         """
-        attempt.outcome = error.reason
+        attempt.outcome, attempt.failed = error.reason, True
         error.set_target(attempt.target_name)
         self._errors.append(error)
         log.warning("attempt_failed", target=attempt.target_name, attempt=attempt.number, **error.log_fields)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Final
@@ -20,16 +21,25 @@ from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.circuit_breaker import CircuitBreaker
-from clawdbot_model_gateway.core.errors import BackendDraining, BackendTimeout, ModelMissing, Shed
+from clawdbot_model_gateway.core.drains import DrainStore
+from clawdbot_model_gateway.core.errors import (
+    BackendDraining,
+    BackendRemoved,
+    BackendTimeout,
+    ModelMissing,
+    Shed,
+)
 from clawdbot_model_gateway.core.peak_ewma import PeakEwma
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.core.token_estimate import estimate_tokens, estimate_usage
 from clawdbot_model_gateway.core.tokenization import CachingTokenizer
+from clawdbot_model_gateway.core.traffic import Traffic
 
 LIST_TIMEOUT: Final = 2.0
-"""Seconds that a backend has to list its models; without a list, any name may be requested from it."""
+"""Seconds that a backend has to list its models, and to be connected to ahead of requests. Without a list,
+any name may be requested from it."""
 SILENCE: Final = 10.0
 """Seconds without content that a backend has failed with, where the attempt was given up. One that had less
 time says little: its caller may have asked for the impossible."""
@@ -61,10 +71,16 @@ class Backend:
     """Decides which request is sent next; by default all are, at once."""
     breaker: CircuitBreaker | None = None
     """Stops requests while the backend keeps failing; None: all are sent."""
-    draining: bool = False
-    """Whether it takes no new requests."""
     latency: PeakEwma = field(default_factory=PeakEwma)
     """How long it takes to answer."""
+    drains: DrainStore | None = None
+    """Tells whether an operator took it out of service; None: nobody can."""
+    traffic: Traffic = field(default_factory=Traffic)
+    """What became of its requests."""
+    removed: bool = False
+    """Whether a reload has removed or replaced it, and it is stopped."""
+    predecessor: Backend | None = None
+    """The backend that it has replaced, while that one finishes its requests."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)
 
     def slot(
@@ -78,8 +94,8 @@ class Backend:
         """The way to the provider while the context lasts: `async with backend.slot(…) as provider`.
 
         Every call goes through it, so that admission, queueing, concurrency and accounting have one place.
-        Entering it waits for a slot. It raises Shed where the request gets none, and BackendDraining or
-        BreakerOpen where the backend is not available.
+        Entering it waits for a slot. It raises Shed where the request gets none, and BackendDraining,
+        BackendRemoved or BreakerOpen where the backend is not available.
 
         Args:
             request: what is sent: its priority and its size count.
@@ -103,9 +119,20 @@ class Backend:
         return 0.0 if self.breaker is None else self.breaker.retry_after
 
     @property
+    def draining(self) -> bool:
+        """Whether an operator has stopped new requests to it."""
+        return self.drains is not None and self.name in self.drains.names
+
+    @property
+    def shares_slots(self) -> bool:
+        """Whether its limit holds for all workers of the machine together."""
+        return self.scheduler.shared is not None
+
+    @property
     def in_flight(self) -> int:
-        """Number of requests that have a slot or wait for one."""
-        return self.scheduler.in_flight + self.scheduler.waiting
+        """Number of requests that have a slot or wait for one, those of its predecessor included."""
+        before = 0 if self.predecessor is None else self.predecessor.in_flight
+        return self.scheduler.in_flight + self.scheduler.waiting + before
 
     def poll_shared_slots(self) -> None:
         """Has the requests that wait ask again and again, where other processes may free a slot."""
@@ -131,6 +158,12 @@ class Backend:
         if not self.models:
             raise ModelMissing("the backend lists no models")
         return self.models[0].name
+
+    async def warm(self) -> None:
+        """Connects to it ahead of requests, within a short time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LIST_TIMEOUT):
+                await self.provider.warm()
 
     async def refresh_models(self, first: list[str]) -> int:
         """Asks the backend for its models, with a short timeout, and returns how many it lists.
@@ -164,6 +197,9 @@ class Backend:
             endpoint=self.provider.endpoint,
             requests_in_flight=self.in_flight,
             open_connections=self.provider.open_connections,
+            idle_connections=self.provider.idle_connections,
+            waiting_for_connection=self.provider.waiting_for_connection,
+            **asdict(self.traffic),
             models=[each.name for each in self.models],
             draining=self.draining,
             max_concurrency=0 if self.scheduler.limit == NO_LIMIT else self.scheduler.limit,
@@ -216,6 +252,8 @@ class Slot:
     async def __aenter__(self) -> Provider:
         if self._backend.draining:
             raise BackendDraining("an operator has stopped new requests to this backend")
+        if self._backend.removed:
+            raise BackendRemoved("the configuration does not have this backend any more")
         breaker = self._breaker
         if breaker is not None:
             self._permit = breaker.enter(self)

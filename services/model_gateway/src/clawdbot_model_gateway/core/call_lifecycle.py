@@ -49,6 +49,8 @@ class CallLifecycle:
         return RequestAttempts(request, targets, self._report)
 
     def _report(self, attempts: RequestAttempts) -> None:
+        for each in attempts.made:
+            self._router.backend_of(each.target).traffic.count(each)
         last = attempts.last
         annotate(
             model=attempts.request.model or DEFAULT_ALIAS, target=last.target_name, outcome=attempts.outcome

@@ -28,6 +28,7 @@ from clawdbot_model_gateway.core.errors import (
     BackendDraining,
     BackendFailed,
     BackendOverloaded,
+    BackendRemoved,
     BackendTimeout,
     BackendUnreachable,
     BreakerOpen,
@@ -49,7 +50,15 @@ FAILURES: Final = (
     ProtocolViolation,
 )
 """Errors that say that the backend does not work."""
-OURS: Final = (BackendDraining, BreakerOpen, CannotEmbed, DeadlineUnreachable, QueueFull, QueueTimeout)
+OURS: Final = (
+    BackendDraining,
+    BackendRemoved,
+    BreakerOpen,
+    CannotEmbed,
+    DeadlineUnreachable,
+    QueueFull,
+    QueueTimeout,
+)
 """Errors without a word from the backend. With all others it has answered: it refused the request, or us."""
 SLICES: Final = 10
 """Parts of the window in which calls are counted together."""

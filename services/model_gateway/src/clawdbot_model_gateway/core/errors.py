@@ -25,19 +25,23 @@
     ├── DeadlineUnreachable     its deadline is before its turn
     ├── BreakerOpen             the backend kept failing, and is not asked at present
     ├── BackendDraining         an operator has taken the backend out of service
+    ├── BackendRemoved          a reload of the configuration has removed it
     └── CannotEmbed             the provider does not support embeddings
 
     UnknownModel                the gateway itself has no such name
+    UnknownBackend              nor such a backend
+    ConfigurationInvalid        it was asked to reload a broken one
 
 No text in here may contain a key: providers build `quote` from text that they have redacted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, TypeAlias
 
 from clawdbot_servicekit.log_content import Content
-from clawdbot_servicekit.suggestions import did_you_mean
+from clawdbot_servicekit.suggestions import did_you_mean, nearest_or_all
 
 
 class ModelError(Exception):
@@ -291,12 +295,37 @@ class BackendDraining(ModelError):
     advice = "Use another model or add a target to the alias; DrainBackend with undo puts the backend back."
 
 
+class BackendRemoved(ModelError):
+    """A reload has removed the backend, after the call had read its targets."""
+
+    reason = "BACKEND_REMOVED"
+    advice = "Call again: the model's new targets answer."
+    transient = True
+
+
 Shed: TypeAlias = QueueFull | QueueTimeout | DeadlineUnreachable
 """The gateway did not send the request, because too many wait for the backend."""
 
 
+class ConfigurationInvalid(Exception):
+    """The configuration cannot be put in place; what was is still in use."""
+
+    def __init__(self, explanation: str) -> None:
+        self.explanation = explanation
+        super().__init__(explanation)
+
+
 class SwitchingOff(Exception):
     """This gateway is configured not to switch aliases."""
+
+
+class UnknownBackend(Exception):
+    """The gateway has no backend of this name."""
+
+    def __init__(self, backend: str, known: Iterable[str]) -> None:
+        self.backend = backend
+        self.suggestion = nearest_or_all(backend, sorted(known))
+        super().__init__(f"no backend {backend}")
 
 
 class UnknownModel(Exception):

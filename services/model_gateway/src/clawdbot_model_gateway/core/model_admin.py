@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -13,7 +15,9 @@ from clawdbot_servicekit.pagination import page_bounds
 from google.protobuf.duration_pb2 import Duration
 
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.errors import SwitchingOff, UnknownModel
+from clawdbot_model_gateway.core.drains import DrainStore
+from clawdbot_model_gateway.core.errors import SwitchingOff, UnknownBackend, UnknownModel
+from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import Target
@@ -21,6 +25,20 @@ from clawdbot_model_gateway.core.routing import Target
 log = structlog.get_logger(__name__)
 
 MAX_ALIAS_CHARACTERS: Final = 128
+WARM_PATIENCE: Final = 0.05
+"""Seconds that a switch waits for connections to backends that have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What a reload has changed. All are sorted."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    kept: list[str]
+    aliases: list[str]
+    """Those that were added, removed, or got other targets."""
 
 
 class ModelAdmin:
@@ -29,6 +47,10 @@ class ModelAdmin:
     Args:
         router: resolves names to targets.
         backends: by name.
+        drains: the drained backends.
+        load: of the backends on this machine.
+        reload: reads the configuration again and puts it in place in all workers; returns the changes, and
+            the number of workers that had not made them shortly before the deadline.
         switching: whether aliases can be given other targets at runtime.
         replies: the cache of replies; None where there is none.
     """
@@ -37,12 +59,19 @@ class ModelAdmin:
         self,
         router: Router,
         backends: Mapping[str, Backend],
+        drains: DrainStore,
+        load: MachineLoad,
+        reload: Callable[[], Awaitable[tuple[Reload, int]]],
         *,
         switching: bool = True,
         replies: CachedReplies | None = None,
     ) -> None:
         self._router = router
         self._backends = backends
+        self._drains = drains
+        self._load = load
+        self._reload = reload
+        self._warming: set[asyncio.Task[None]] = set()
         self._switching = switching
         self._replies = replies
 
@@ -64,8 +93,23 @@ class ModelAdmin:
         """A page of backends, by name, with their current load."""
         known = sorted(self._backends)
         names, next_token = page_bounds(known, "backends", request.page_size, request.page_token)
-        states = [self._backends[each].state for each in names]
-        return pb.ListBackendsResponse(backends=states, next_page_token=next_token)
+        return pb.ListBackendsResponse(backends=self._load.states([*names]), next_page_token=next_token)
+
+    async def drain_backend(self, request: pb.DrainBackendRequest) -> pb.DrainBackendResponse:
+        """Stops new requests to a backend and waits for those in flight, or puts it back into service.
+
+        Raises:
+            UnknownBackend: it does not exist.
+            DrainNotRecorded: it could not be stored; nothing has changed.
+        """
+        name = request.backend
+        if name not in self._backends:
+            raise UnknownBackend(name, self._backends)
+        self._drains.apply(name, drained=not request.undo, request_id=request.request_id)
+        log.info("backend_put_back" if request.undo else "backend_drains", backend=name)
+        if self._backends[name].draining:
+            await self._load.until_idle(name)
+        return pb.DrainBackendResponse(backend=self._load.state(name))
 
     async def switch_model(self, request: pb.SwitchModelRequest) -> pb.SwitchModelResponse:
         """Gives an alias other targets, from the next request on; requests in flight are not affected.
@@ -87,6 +131,7 @@ class ModelAdmin:
             for each in request.targets
             for resolved in [await self._router.target(each.target)]
         ]
+        await self._warm({each.backend for each in targets})
         previous = self._router.override_alias(request.alias, targets, request.request_id)
         elapsed = time.perf_counter() - started_at
         log.info(
@@ -98,6 +143,32 @@ class ModelAdmin:
         return pb.SwitchModelResponse(
             previous_targets=map(self._to_message, previous), elapsed=Duration(nanos=round(elapsed * 1e9))
         )
+
+    async def reload_models(self) -> pb.ReloadModelsResponse:
+        """Puts the configuration in place as it is now, in all workers of the machine.
+
+        Raises:
+            ConfigurationInvalid: nothing has changed.
+        """
+        changes, pending = await self._reload()
+        return pb.ReloadModelsResponse(
+            added=changes.added,
+            changed=changes.changed,
+            removed=changes.removed,
+            kept=changes.kept,
+            changed_aliases=changes.aliases,
+            pending_workers=pending,
+        )
+
+    async def _warm(self, names: Iterable[str]) -> None:
+        """Connects to the backends that have no connection. What takes longer goes on in the background."""
+        cold = [self._backends[name] for name in names if self._backends[name].provider.is_cold]
+        if cold:
+            warming = {asyncio.create_task(each.warm()) for each in cold}
+            self._warming |= warming
+            for each in warming:
+                each.add_done_callback(self._warming.discard)
+            await asyncio.wait(warming, timeout=WARM_PATIENCE)
 
     async def flush_cache(self, request: pb.FlushCacheRequest) -> pb.FlushCacheResponse:
         """Removes cached replies.

@@ -53,6 +53,24 @@ class Provider(Protocol):
         """Number of open connections to the backend, busy or idle."""
 
     @property
+    def idle_connections(self) -> int:
+        """Number of open connections that no request uses."""
+        return 0
+
+    @property
+    def waiting_for_connection(self) -> int:
+        """Number of requests that wait for a connection, as there are as many as may be."""
+        return 0
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether `warm` would save the next request the time to connect."""
+        return False
+
+    async def warm(self) -> None:
+        """Connects to the backend ahead of requests. MUST NOT fail when it is down."""
+
+    @property
     def max_concurrency(self) -> int | None:
         """Requests that the gateway sends at the same time; more wait for a slot. None: no limit."""
         return None

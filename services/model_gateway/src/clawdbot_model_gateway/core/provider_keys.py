@@ -93,6 +93,21 @@ class KeyedProvider(Provider):
 
     @property
     @override
+    def idle_connections(self) -> int:
+        return sum(each.provider.idle_connections for each in self._keys)
+
+    @property
+    @override
+    def waiting_for_connection(self) -> int:
+        return sum(each.provider.waiting_for_connection for each in self._keys)
+
+    @property
+    @override
+    def is_cold(self) -> bool:
+        return any(each.provider.is_cold for each in self._keys)
+
+    @property
+    @override
     def max_concurrency(self) -> int | None:
         limits = [each.limit for each in self._keys]
         known = [each for each in limits if each is not None]
@@ -106,6 +121,10 @@ class KeyedProvider(Provider):
     @override
     async def stop(self) -> None:
         await asyncio.gather(*(each.provider.stop() for each in self._keys))
+
+    @override
+    async def warm(self) -> None:
+        await asyncio.gather(*(each.provider.warm() for each in self._keys))
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:

@@ -6,7 +6,6 @@ an unknown model the router asks the backend again, since it may have been loade
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +26,7 @@ from clawdbot_model_gateway.core.alias_overrides import (
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.balancing import Balancer
 from clawdbot_model_gateway.core.errors import ModelError, UnknownModel
-from clawdbot_model_gateway.core.routing import ANY_MODEL, RoutingTable, Target
+from clawdbot_model_gateway.core.routing import ANY_MODEL, Aliases, RoutingTable, Target
 
 log = structlog.get_logger(__name__)
 
@@ -112,19 +111,29 @@ class Router:
         balance = policy.balance_of(name)
         return self._balancer.order(targets, balance, request, draw)
 
+    def backend_of(self, target: Target) -> Backend:
+        """The backend of a target."""
+        return self._backends[target.backend]
+
     async def target(self, name: str) -> Target:
         """The target "backend/model"; raises as `targets` does."""
         return await self._look_up(RoutingTable.target, name)
 
-    async def refresh(self, backends: Iterable[Backend]) -> dict[str, str]:
-        """Asks backends for their models, concurrently and with a short timeout.
+    async def ask(self, backend: Backend, aliases: Aliases) -> tuple[frozenset[str], str]:
+        """The models that a backend lists, and why it does not list them; leaves the table as it is.
 
-        Returns:
-            Backend → why it did not list its models.
+        Args:
+            backend: in use or not.
+            aliases: of the configuration; they may name models that are not listed.
         """
-        asked = [each for each in backends if not each.models_are_configured]
-        reasons = await asyncio.gather(*map(self._refresh, asked))
-        return {each.name: reason for each, reason in zip(asked, reasons, strict=True) if reason}
+        self._refreshed_at[backend.name] = self._clock()
+        try:
+            listed = await backend.refresh_models(named_models(backend, aliases))
+        except ModelError as error:
+            log.info("models_not_listed", backend=backend.name, **error.log_fields)
+            return frozenset(), str(error)
+        # A backend that lists nothing may still have the model that is requested.
+        return frozenset(each.name for each in backend.models) if listed else frozenset(), ""
 
     def override_alias(self, alias: str, targets: Sequence[Target], request_id: str = "") -> Sequence[Target]:
         """Gives an alias other targets and returns the previous ones; none for a new alias.
@@ -155,27 +164,11 @@ class Router:
 
     async def _refresh(self, backend: Backend) -> str:
         """Why the backend did not list its models; empty where it did."""
-        self._refreshed_at[backend.name] = self._clock()
-        try:
-            listed = await backend.refresh_models(self._named_models(backend))
-        except ModelError as error:
-            log.info("models_not_listed", backend=backend.name, **error.log_fields)
-            return str(error)
-        # A backend that lists nothing may still have the model that is requested.
-        names = frozenset(each.name for each in backend.models) if listed else frozenset()
-        self.configure(replace(self._configured, backends={**self._configured.backends, backend.name: names}))
-        return ""
-
-    def _named_models(self, backend: Backend) -> list[str]:
-        """The models that the configuration names. They are assumed to exist, whether listed or not."""
-        names = [backend.preferred_model] if backend.preferred_model else []
-        names += [
-            target.model
-            for targets in self._configured.aliases.values()
-            for target in targets
-            if target.backend == backend.name and target.model != ANY_MODEL
-        ]
-        return list(dict.fromkeys(names))
+        names, reason = await self.ask(backend, self._configured.aliases)
+        if not reason:
+            models = {**self._configured.backends, backend.name: names}
+            self.configure(replace(self._configured, backends=models))
+        return reason
 
     def _apply(self, overrides: Mapping[str, AliasOverride]) -> RoutingTable:
         aliases = dict(self._configured.aliases)
@@ -189,6 +182,18 @@ class Router:
             else:
                 aliases[alias] = targets
         return replace(self._configured, aliases=aliases)
+
+
+def named_models(backend: Backend, aliases: Aliases) -> list[str]:
+    """The models that the configuration names. They are assumed to exist, whether listed or not."""
+    names = [backend.preferred_model] if backend.preferred_model else []
+    names += [
+        target.model
+        for targets in aliases.values()
+        for target in targets
+        if target.backend == backend.name and target.model != ANY_MODEL
+    ]
+    return list(dict.fromkeys(names))
 
 
 def _to_specs(targets: Iterable[Target]) -> TargetSpecs:

@@ -15,6 +15,7 @@ from clawdbot_servicekit.regular_files import read_regular
 from yarl import URL
 
 from clawdbot_model_gateway.core.errors import ModelError
+from clawdbot_model_gateway.http.connector import IdleConnections, TcpConnector, UnixConnector
 from clawdbot_model_gateway.http.error_mapper import ErrorMapper
 from clawdbot_model_gateway.http.proxies import proxy_of
 from clawdbot_model_gateway.http.request_body import RequestBody
@@ -28,6 +29,11 @@ MAX_CACHED_URLS: Final = 256
 SPARE_CONNECTIONS: Final = 2
 """More than a backend has slots, for what needs none: lists of models, and responses read to their end
 in the background. So nothing waits in aiohttp's hidden queue."""
+SERVER_KEEP_ALIVE: Final = 4.0
+"""Seconds that an idle connection is kept: llama.cpp's server, and uvicorn under vLLM and SGLang, close it
+after 5 s."""
+VENDOR_KEEP_ALIVE: Final = 30.0
+"""The same for https. What stands before vendors' servers keeps it for a minute or longer."""
 DRAIN_TIMEOUT: Final = 1.0
 """Seconds for the end of a response whose content is complete, so that its connection can be reused."""
 
@@ -75,10 +81,13 @@ class HttpPool:
         self._ssl = _ssl_context(settings)
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
-        self._connector: aiohttp.BaseConnector | None = None
+        self._connector: IdleConnections | None = None
         self._socket = socket
         self._proxy = None if socket else proxy_of(self._base)
         self._draining: set[asyncio.Task[None]] = set()
+        slow_to_close = self._base.scheme == "https" and not socket
+        default = VENDOR_KEEP_ALIVE if slow_to_close else SERVER_KEEP_ALIVE
+        self._keep_alive = default if settings.keep_alive is None else settings.keep_alive
         self._address = sockets.target(self._base.host or "", self._base.port or 0)
 
     @property
@@ -89,11 +98,27 @@ class HttpPool:
     @property
     def open_connections(self) -> int:
         """Number of open connections, busy or idle."""
-        connector = self._connector
-        if connector is None or connector.closed:
-            return 0
-        # aiohttp has no public API for these numbers.
-        return len(connector._acquired) + sum(map(len, connector._conns.values()))  # noqa: SLF001
+        return 0 if self._connector is None else self._connector.open
+
+    @property
+    def idle_connections(self) -> int:
+        """Number of open connections that no request uses."""
+        return 0 if self._connector is None else self._connector.idle
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for a connection."""
+        return 0 if self._connector is None else self._connector.waiting
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether the next request would have to make a connection, although the pool should be warm."""
+        return self._settings.warm > 0 and self.open_connections == 0
+
+    async def warm(self) -> None:
+        """Makes connections until `http.warm` are open. A backend that is down stays without."""
+        missing = min(self._settings.warm, self._settings.pool_size) - self.open_connections
+        await asyncio.gather(*(self._connect() for _ in range(missing)), return_exceptions=True)
 
     async def start(self) -> None:
         """Opens the pool without making a connection."""
@@ -102,7 +127,8 @@ class HttpPool:
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
+            # aiohttp would send those of the session, and so the key, to the proxy too.
+            headers=None if self._proxy else self._headers,
             proxy=self._proxy,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
@@ -182,18 +208,30 @@ class HttpPool:
         # A callback and not a step of the task, which a stop may cancel before it begins.
         task.add_done_callback(lambda _: response.release())
 
-    def _make_connector(self) -> aiohttp.BaseConnector:
+    def _make_connector(self) -> IdleConnections:
         settings = self._settings
-        size, keep_alive = settings.pool_size + SPARE_CONNECTIONS, settings.keep_alive
+        size = settings.pool_size + SPARE_CONNECTIONS
         if self._socket:
-            return aiohttp.UnixConnector(self._socket, limit=size, keepalive_timeout=keep_alive)
+            return UnixConnector(self._socket, limit=size, keepalive_timeout=self._keep_alive)
         ttl = max(1, int(settings.dns_ttl))
-        return aiohttp.TCPConnector(
-            limit=size, ttl_dns_cache=ttl, keepalive_timeout=keep_alive, ssl=self._ssl
+        return TcpConnector(limit=size, ttl_dns_cache=ttl, keepalive_timeout=self._keep_alive, ssl=self._ssl)
+
+    async def _connect(self) -> None:
+        """Makes a connection and leaves it idle."""
+        if self._session is None or self._connector is None:
+            return
+        # The same key as that of the session's own requests. Only the connection is made: nothing is sent.
+        request = aiohttp.ClientRequest(
+            "GET", self._base, session=self._session, proxy=self._proxy, loop=asyncio.get_running_loop()
         )
+        connection = await self._connector.connect(request, traces=[], timeout=self._session.timeout)
+        connection.release()
 
     async def _send(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         response = await self._send_with_retry(method, url, body)
+        announced = response.headers.get("keep-alive")
+        if announced is not None and self._connector is not None:
+            self._connector.limit_idle_time(self._keep_alive, announced)
         if response.status == 200:
             return response
         raise await self._error_of(response)
@@ -219,7 +257,8 @@ class HttpPool:
     async def _request(self, method: str, url: URL, body: RequestBody | None) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the pool is not open")
-        return await self._session.request(method, url, data=body, allow_redirects=False)
+        headers = self._headers if self._proxy else None
+        return await self._session.request(method, url, data=body, headers=headers, allow_redirects=False)
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
         url = self._urls.get(path)

@@ -79,6 +79,25 @@ class HttpProvider(Provider):
 
     @property
     @override
+    def idle_connections(self) -> int:
+        return sum(pool.idle_connections for pool in self._pools)
+
+    @property
+    @override
+    def waiting_for_connection(self) -> int:
+        return sum(pool.waiting for pool in self._pools)
+
+    @property
+    @override
+    def is_cold(self) -> bool:
+        return self._pool.is_cold
+
+    @override
+    async def warm(self) -> None:
+        await self._pool.warm()
+
+    @property
+    @override
     def max_concurrency(self) -> int | None:
         return self._http.pool_size
 

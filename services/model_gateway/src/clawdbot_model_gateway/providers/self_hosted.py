@@ -93,6 +93,28 @@ class SelfHostedProvider(Provider, LimitedFormats, Embedder, TokenCounter, TextC
 
     @property
     @override
+    def idle_connections(self) -> int:
+        return self._ollama.idle_connections + self._compatible.idle_connections
+
+    @property
+    @override
+    def waiting_for_connection(self) -> int:
+        return self._ollama.waiting_for_connection + self._compatible.waiting_for_connection
+
+    @property
+    @override
+    def is_cold(self) -> bool:
+        provider = self._probe.provider
+        return provider is not None and provider.is_cold
+
+    @override
+    async def warm(self) -> None:
+        """Before the first probe it is not known which of the two will be used."""
+        if self._probe.provider is not None:
+            await self._probe.provider.warm()
+
+    @property
+    @override
     def max_concurrency(self) -> int | None:
         return self._compatible.max_concurrency
 

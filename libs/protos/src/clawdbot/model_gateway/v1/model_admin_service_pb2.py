@@ -27,7 +27,7 @@ from clawdbot.model_gateway.v1 import generation_pb2 as clawdbot_dot_model__gate
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3clawdbot/model_gateway/v1/model_admin_service.proto\x12\x19\x63lawdbot.model_gateway.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a*clawdbot/model_gateway/v1/generation.proto\x1a\x1egoogle/protobuf/duration.proto\":\n\x06Target\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x05\x12\x10\n\x08\x66\x61llback\x18\x03 \x01(\x08\"\x9a\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x07targets\x18\x02 \x03(\x0b\x32!.clawdbot.model_gateway.v1.Target\x12\x0f\n\x07\x62\x61\x63kend\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x14\n\x0cvendor_model\x18\x05 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x06 \x01(\x03\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x12ListModelsResponse\x12\x30\n\x06models\x18\x01 \x03(\x0b\x32 .clawdbot.model_gateway.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x10GetModelResponse\x12/\n\x05model\x18\x01 \x01(\x0b\x32 .clawdbot.model_gateway.v1.Model\"k\n\x12SwitchModelRequest\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x32\n\x07targets\x18\x02 \x03(\x0b\x32!.clawdbot.model_gateway.v1.Target\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"~\n\x13SwitchModelResponse\x12;\n\x10previous_targets\x18\x01 \x03(\x0b\x32!.clawdbot.model_gateway.v1.Target\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"V\n\x0bQueueLength\x12\x35\n\x08priority\x18\x01 \x01(\x0e\x32#.clawdbot.model_gateway.v1.Priority\x12\x10\n\x08requests\x18\x02 \x01(\x05\"\x9e\x02\n\x07\x42\x61\x63kend\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x1a\n\x12requests_in_flight\x18\x04 \x01(\x05\x12\x18\n\x10open_connections\x18\x05 \x01(\x05\x12\x0e\n\x06models\x18\x06 \x03(\t\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12\x17\n\x0fmax_concurrency\x18\x08 \x01(\x05\x12\x36\n\x06queues\x18\t \x03(\x0b\x32&.clawdbot.model_gateway.v1.QueueLength\x12\x38\n\x07\x62reaker\x18\n \x01(\x0e\x32\'.clawdbot.model_gateway.v1.BreakerState\"<\n\x13ListBackendsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x14ListBackendsResponse\x12\x34\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\".clawdbot.model_gateway.v1.Backend\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"H\n\x13\x44rainBackendRequest\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x0c\n\x04undo\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"K\n\x14\x44rainBackendResponse\x12\x33\n\x07\x62\x61\x63kend\x18\x01 \x01(\x0b\x32\".clawdbot.model_gateway.v1.Backend\"F\n\x11\x46lushCacheRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\"%\n\x12\x46lushCacheResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x03\")\n\tModelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"\xce\x01\n\x14RegisterModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x33\n\x05\x66iles\x18\x04 \x03(\x0b\x32$.clawdbot.model_gateway.v1.ModelFile\x12\x16\n\x0e\x63ontext_length\x18\x05 \x01(\x03\x12\x12\n\nmodalities\x18\x06 \x03(\t\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"H\n\x15RegisterModelResponse\x12/\n\x05model\x18\x01 \x01(\x0b\x32 .clawdbot.model_gateway.v1.Model\"\"\n\x12VerifyModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x93\x01\n\x13VerifyModelResponse\x12\x44\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x34.clawdbot.model_gateway.v1.VerifyModelResponse.Check\x1a\x36\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x02\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x03\x32\x90\x08\n\x11ModelAdminService\x12x\n\nListModels\x12,.clawdbot.model_gateway.v1.ListModelsRequest\x1a-.clawdbot.model_gateway.v1.ListModelsResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06models\x12r\n\x08GetModel\x12*.clawdbot.model_gateway.v1.GetModelRequest\x1a+.clawdbot.model_gateway.v1.GetModelResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06models\x12~\n\x0bSwitchModel\x12-.clawdbot.model_gateway.v1.SwitchModelRequest\x1a..clawdbot.model_gateway.v1.SwitchModelResponse\"\x10\x8a\xb5\x18\x0cmodels.admin\x12\x84\x01\n\x0cListBackends\x12..clawdbot.model_gateway.v1.ListBackendsRequest\x1a/.clawdbot.model_gateway.v1.ListBackendsResponse\"\x13\x90\x02\x01\x8a\xb5\x18\x0cmodels.admin\x12\x81\x01\n\x0c\x44rainBackend\x12..clawdbot.model_gateway.v1.DrainBackendRequest\x1a/.clawdbot.model_gateway.v1.DrainBackendResponse\"\x10\x8a\xb5\x18\x0cmodels.admin\x12{\n\nFlushCache\x12,.clawdbot.model_gateway.v1.FlushCacheRequest\x1a-.clawdbot.model_gateway.v1.FlushCacheResponse\"\x10\x8a\xb5\x18\x0cmodels.admin\x12\x84\x01\n\rRegisterModel\x12/.clawdbot.model_gateway.v1.RegisterModelRequest\x1a\x30.clawdbot.model_gateway.v1.RegisterModelResponse\"\x10\x8a\xb5\x18\x0cmodels.admin\x12~\n\x0bVerifyModel\x12-.clawdbot.model_gateway.v1.VerifyModelRequest\x1a..clawdbot.model_gateway.v1.VerifyModelResponse\"\x10\x8a\xb5\x18\x0cmodels.adminB>Z<clawdbot.dev/protos/clawdbot/model_gateway/v1;modelgatewayv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3clawdbot/model_gateway/v1/model_admin_service.proto\x12\x19\x63lawdbot.model_gateway.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a*clawdbot/model_gateway/v1/generation.proto\x1a\x1egoogle/protobuf/duration.proto\":\n\x06Target\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x05\x12\x10\n\x08\x66\x61llback\x18\x03 \x01(\x08\"\x9a\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x07targets\x18\x02 \x03(\x0b\x32!.clawdbot.model_gateway.v1.Target\x12\x0f\n\x07\x62\x61\x63kend\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x14\n\x0cvendor_model\x18\x05 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x06 \x01(\x03\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x12ListModelsResponse\x12\x30\n\x06models\x18\x01 \x03(\x0b\x32 .clawdbot.model_gateway.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x10GetModelResponse\x12/\n\x05model\x18\x01 \x01(\x0b\x32 .clawdbot.model_gateway.v1.Model\"k\n\x12SwitchModelRequest\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x32\n\x07targets\x18\x02 \x03(\x0b\x32!.clawdbot.model_gateway.v1.Target\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"~\n\x13SwitchModelResponse\x12;\n\x10previous_targets\x18\x01 \x03(\x0b\x32!.clawdbot.model_gateway.v1.Target\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"V\n\x0bQueueLength\x12\x35\n\x08priority\x18\x01 \x01(\x0e\x32#.clawdbot.model_gateway.v1.Priority\x12\x10\n\x08requests\x18\x02 \x01(\x05\"\xd0\x03\n\x07\x42\x61\x63kend\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x1a\n\x12requests_in_flight\x18\x04 \x01(\x05\x12\x18\n\x10open_connections\x18\x05 \x01(\x05\x12\x0e\n\x06models\x18\x06 \x03(\t\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12\x17\n\x0fmax_concurrency\x18\x08 \x01(\x05\x12\x36\n\x06queues\x18\t \x03(\x0b\x32&.clawdbot.model_gateway.v1.QueueLength\x12\x38\n\x07\x62reaker\x18\n \x01(\x0e\x32\'.clawdbot.model_gateway.v1.BreakerState\x12\x18\n\x10idle_connections\x18\x14 \x01(\x05\x12\x1e\n\x16waiting_for_connection\x18\x15 \x01(\x05\x12\x10\n\x08requests\x18\x16 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\x17 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\x18 \x01(\x03\x12\x15\n\routput_tokens\x18\x19 \x01(\x03\x12\x12\n\ncache_hits\x18\x1a \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x1b \x01(\x03\"<\n\x13ListBackendsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x14ListBackendsResponse\x12\x34\n\x08\x62\x61\x63kends\x18\x01 \x03(\x0b\x32\".clawdbot.model_gateway.v1.Backend\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"H\n\x13\x44rainBackendRequest\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x0c\n\x04undo\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"K\n\x14\x44rainBackendResponse\x12\x33\n\x07\x62\x61\x63kend\x18\x01 \x01(\x0b\x32\".clawdbot.model_gateway.v1.Backend\"\x15\n\x13ReloadModelsRequest\"\x87\x01\n\x14ReloadModelsResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x02 \x03(\t\x12\x0f\n\x07removed\x18\x03 \x03(\t\x12\x0c\n\x04kept\x18\x04 \x03(\t\x12\x17\n\x0f\x63hanged_aliases\x18\x05 \x03(\t\x12\x17\n\x0fpending_workers\x18\x06 \x01(\x05\"F\n\x11\x46lushCacheRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\"%\n\x12\x46lushCacheResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x03\")\n\tModelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"\xce\x01\n\x14RegisterModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x03 \x01(\t\x12\x33\n\x05\x66iles\x18\x04 \x03(\x0b\x32$.clawdbot.model_gateway.v1.ModelFile\x12\x16\n\x0e\x63ontext_length\x18\x05 \x01(\x03\x12\x12\n\nmodalities\x18\x06 \x03(\t\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"H\n\x15RegisterModelResponse\x12/\n\x05model\x18\x01 \x01(\x0b\x32 .clawdbot.model_gateway.v1.Model\"\"\n\x12VerifyModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x93\x01\n\x13VerifyModelResponse\x12\x44\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x34.clawdbot.model_gateway.v1.VerifyModelResponse.Check\x1a\x36\n\x05\x43heck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x02\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x03\x32\x94\t\n\x11ModelAdminService\x12x\n\nListModels\x12,.clawdbot.model_gateway.v1.ListModelsRequest\x1a-.clawdbot.model_gateway.v1.ListModelsResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06models\x12r\n\x08GetModel\x12*.clawdbot.model_gateway.v1.GetModelRequest\x1a+.clawdbot.model_gateway.v1.GetModelResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06models\x12~\n\x0bSwitchModel\x12-.clawdbot.model_gateway.v1.SwitchModelRequest\x1a..clawdbot.model_gateway.v1.SwitchModelResponse\"\x10\x8a\xb5\x18\x0cmodels.admin\x12\x84\x01\n\x0cListBackends\x12..clawdbot.model_gateway.v1.ListBackendsRequest\x1a/.clawdbot.model_gateway.v1.ListBackendsResponse\"\x13\x90\x02\x01\x8a\xb5\x18\x0cmodels.admin\x12\x81\x01\n\x0c\x44rainBackend\x12..clawdbot.model_gateway.v1.DrainBackendRequest\x1a/.clawdbot.model_gateway.v1.DrainBackendResponse\"\x10\x8a\xb5\x18\x0cmodels.admin\x12\x81\x01\n\x0cReloadModels\x12..clawdbot.model_gateway.v1.ReloadModelsRequest\x1a/.clawdbot.model_gateway.v1.ReloadModelsResponse\"\x10\x8a\xb5\x18\x0cmodels.admin\x12{\n\nFlushCache\x12,.clawdbot.model_gateway.v1.FlushCacheRequest\x1a-.clawdbot.model_gateway.v1.FlushCacheResponse\"\x10\x8a\xb5\x18\x0cmodels.admin\x12\x84\x01\n\rRegisterModel\x12/.clawdbot.model_gateway.v1.RegisterModelRequest\x1a\x30.clawdbot.model_gateway.v1.RegisterModelResponse\"\x10\x8a\xb5\x18\x0cmodels.admin\x12~\n\x0bVerifyModel\x12-.clawdbot.model_gateway.v1.VerifyModelRequest\x1a..clawdbot.model_gateway.v1.VerifyModelResponse\"\x10\x8a\xb5\x18\x0cmodels.adminB>Z<clawdbot.dev/protos/clawdbot/model_gateway/v1;modelgatewayv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,14 +45,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELADMINSERVICE'].methods_by_name['ListBackends']._serialized_options = b'\220\002\001\212\265\030\014models.admin'
   _globals['_MODELADMINSERVICE'].methods_by_name['DrainBackend']._loaded_options = None
   _globals['_MODELADMINSERVICE'].methods_by_name['DrainBackend']._serialized_options = b'\212\265\030\014models.admin'
+  _globals['_MODELADMINSERVICE'].methods_by_name['ReloadModels']._loaded_options = None
+  _globals['_MODELADMINSERVICE'].methods_by_name['ReloadModels']._serialized_options = b'\212\265\030\014models.admin'
   _globals['_MODELADMINSERVICE'].methods_by_name['FlushCache']._loaded_options = None
   _globals['_MODELADMINSERVICE'].methods_by_name['FlushCache']._serialized_options = b'\212\265\030\014models.admin'
   _globals['_MODELADMINSERVICE'].methods_by_name['RegisterModel']._loaded_options = None
   _globals['_MODELADMINSERVICE'].methods_by_name['RegisterModel']._serialized_options = b'\212\265\030\014models.admin'
   _globals['_MODELADMINSERVICE'].methods_by_name['VerifyModel']._loaded_options = None
   _globals['_MODELADMINSERVICE'].methods_by_name['VerifyModel']._serialized_options = b'\212\265\030\014models.admin'
-  _globals['_BREAKERSTATE']._serialized_start=2220
-  _globals['_BREAKERSTATE']._serialized_end=2344
+  _globals['_BREAKERSTATE']._serialized_start=2559
+  _globals['_BREAKERSTATE']._serialized_end=2683
   _globals['_TARGET']._serialized_start=191
   _globals['_TARGET']._serialized_end=249
   _globals['_MODEL']._serialized_start=252
@@ -72,31 +74,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUELENGTH']._serialized_start=904
   _globals['_QUEUELENGTH']._serialized_end=990
   _globals['_BACKEND']._serialized_start=993
-  _globals['_BACKEND']._serialized_end=1279
-  _globals['_LISTBACKENDSREQUEST']._serialized_start=1281
-  _globals['_LISTBACKENDSREQUEST']._serialized_end=1341
-  _globals['_LISTBACKENDSRESPONSE']._serialized_start=1343
-  _globals['_LISTBACKENDSRESPONSE']._serialized_end=1444
-  _globals['_DRAINBACKENDREQUEST']._serialized_start=1446
-  _globals['_DRAINBACKENDREQUEST']._serialized_end=1518
-  _globals['_DRAINBACKENDRESPONSE']._serialized_start=1520
-  _globals['_DRAINBACKENDRESPONSE']._serialized_end=1595
-  _globals['_FLUSHCACHEREQUEST']._serialized_start=1597
-  _globals['_FLUSHCACHEREQUEST']._serialized_end=1667
-  _globals['_FLUSHCACHERESPONSE']._serialized_start=1669
-  _globals['_FLUSHCACHERESPONSE']._serialized_end=1706
-  _globals['_MODELFILE']._serialized_start=1708
-  _globals['_MODELFILE']._serialized_end=1749
-  _globals['_REGISTERMODELREQUEST']._serialized_start=1752
-  _globals['_REGISTERMODELREQUEST']._serialized_end=1958
-  _globals['_REGISTERMODELRESPONSE']._serialized_start=1960
-  _globals['_REGISTERMODELRESPONSE']._serialized_end=2032
-  _globals['_VERIFYMODELREQUEST']._serialized_start=2034
-  _globals['_VERIFYMODELREQUEST']._serialized_end=2068
-  _globals['_VERIFYMODELRESPONSE']._serialized_start=2071
-  _globals['_VERIFYMODELRESPONSE']._serialized_end=2218
-  _globals['_VERIFYMODELRESPONSE_CHECK']._serialized_start=2164
-  _globals['_VERIFYMODELRESPONSE_CHECK']._serialized_end=2218
-  _globals['_MODELADMINSERVICE']._serialized_start=2347
-  _globals['_MODELADMINSERVICE']._serialized_end=3387
+  _globals['_BACKEND']._serialized_end=1457
+  _globals['_LISTBACKENDSREQUEST']._serialized_start=1459
+  _globals['_LISTBACKENDSREQUEST']._serialized_end=1519
+  _globals['_LISTBACKENDSRESPONSE']._serialized_start=1521
+  _globals['_LISTBACKENDSRESPONSE']._serialized_end=1622
+  _globals['_DRAINBACKENDREQUEST']._serialized_start=1624
+  _globals['_DRAINBACKENDREQUEST']._serialized_end=1696
+  _globals['_DRAINBACKENDRESPONSE']._serialized_start=1698
+  _globals['_DRAINBACKENDRESPONSE']._serialized_end=1773
+  _globals['_RELOADMODELSREQUEST']._serialized_start=1775
+  _globals['_RELOADMODELSREQUEST']._serialized_end=1796
+  _globals['_RELOADMODELSRESPONSE']._serialized_start=1799
+  _globals['_RELOADMODELSRESPONSE']._serialized_end=1934
+  _globals['_FLUSHCACHEREQUEST']._serialized_start=1936
+  _globals['_FLUSHCACHEREQUEST']._serialized_end=2006
+  _globals['_FLUSHCACHERESPONSE']._serialized_start=2008
+  _globals['_FLUSHCACHERESPONSE']._serialized_end=2045
+  _globals['_MODELFILE']._serialized_start=2047
+  _globals['_MODELFILE']._serialized_end=2088
+  _globals['_REGISTERMODELREQUEST']._serialized_start=2091
+  _globals['_REGISTERMODELREQUEST']._serialized_end=2297
+  _globals['_REGISTERMODELRESPONSE']._serialized_start=2299
+  _globals['_REGISTERMODELRESPONSE']._serialized_end=2371
+  _globals['_VERIFYMODELREQUEST']._serialized_start=2373
+  _globals['_VERIFYMODELREQUEST']._serialized_end=2407
+  _globals['_VERIFYMODELRESPONSE']._serialized_start=2410
+  _globals['_VERIFYMODELRESPONSE']._serialized_end=2557
+  _globals['_VERIFYMODELRESPONSE_CHECK']._serialized_start=2503
+  _globals['_VERIFYMODELRESPONSE_CHECK']._serialized_end=2557
+  _globals['_MODELADMINSERVICE']._serialized_start=2686
+  _globals['_MODELADMINSERVICE']._serialized_end=3858
 # @@protoc_insertion_point(module_scope)

@@ -299,8 +299,9 @@ Global___QueueLength: _TypeAlias = QueueLength  # noqa: Y015
 
 @_typing.final
 class Backend(_message.Message):
-    """Backend is one endpoint that serves models. Its load is that of the worker
-    that answers.
+    """Backend is one endpoint that serves models. Its numbers are sums over all
+    workers of this machine; those of other workers than the one that answers are
+    at most a second old.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -315,6 +316,14 @@ class Backend(_message.Message):
     MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     QUEUES_FIELD_NUMBER: _builtins.int
     BREAKER_FIELD_NUMBER: _builtins.int
+    IDLE_CONNECTIONS_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_CONNECTION_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_HITS_FIELD_NUMBER: _builtins.int
+    COST_MICROS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     provider: _builtins.str
     endpoint: _builtins.str
@@ -326,6 +335,23 @@ class Backend(_message.Message):
     max_concurrency: _builtins.int
     """Requests that are sent to it at the same time, at present; 0 for no limit."""
     breaker: Global___BreakerState.ValueType
+    idle_connections: _builtins.int
+    """Of open_connections, those that no request uses."""
+    waiting_for_connection: _builtins.int
+    """Requests that have a slot and wait for a connection."""
+    requests: _builtins.int
+    """Attempts that have ended, since each worker started."""
+    errors: _builtins.int
+    """Of these, those that failed; not those that callers cancelled."""
+    input_tokens: _builtins.int
+    """Tokens of these, reported or estimated."""
+    output_tokens: _builtins.int
+    cache_hits: _builtins.int
+    """Replies from the cache, or from the call of an equal request; they are not
+    among the requests.
+    """
+    cost_micros: _builtins.int
+    """Cost of the requests in millionths of the currency, where it is known."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -345,10 +371,18 @@ class Backend(_message.Message):
         max_concurrency: _builtins.int = ...,
         queues: _abc.Iterable[Global___QueueLength] | None = ...,
         breaker: Global___BreakerState.ValueType = ...,
+        idle_connections: _builtins.int = ...,
+        waiting_for_connection: _builtins.int = ...,
+        requests: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        cache_hits: _builtins.int = ...,
+        cost_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "draining", b"draining", "endpoint", b"endpoint", "max_concurrency", b"max_concurrency", "models", b"models", "name", b"name", "open_connections", b"open_connections", "provider", b"provider", "queues", b"queues", "requests_in_flight", b"requests_in_flight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "cache_hits", b"cache_hits", "cost_micros", b"cost_micros", "draining", b"draining", "endpoint", b"endpoint", "errors", b"errors", "idle_connections", b"idle_connections", "input_tokens", b"input_tokens", "max_concurrency", b"max_concurrency", "models", b"models", "name", b"name", "open_connections", b"open_connections", "output_tokens", b"output_tokens", "provider", b"provider", "queues", b"queues", "requests", b"requests", "requests_in_flight", b"requests_in_flight", "waiting_for_connection", b"waiting_for_connection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -416,6 +450,7 @@ class DrainBackendRequest(_message.Message):
     undo: _builtins.bool
     """True puts a drained backend back into service."""
     request_id: _builtins.str
+    """Idempotency key: a change with a known id has no effect. Optional."""
     def __init__(
         self,
         *,
@@ -439,7 +474,9 @@ class DrainBackendResponse(_message.Message):
 
     BACKEND_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def backend(self) -> Global___Backend: ...
+    def backend(self) -> Global___Backend:
+        """With requests_in_flight above 0, the deadline came before their end."""
+
     def __init__(
         self,
         *,
@@ -452,6 +489,71 @@ class DrainBackendResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DrainBackendResponse: _TypeAlias = DrainBackendResponse  # noqa: Y015
+
+@_typing.final
+class ReloadModelsRequest(_message.Message):
+    """ReloadModelsRequest asks to read the configuration again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadModelsRequest: _TypeAlias = ReloadModelsRequest  # noqa: Y015
+
+@_typing.final
+class ReloadModelsResponse(_message.Message):
+    """ReloadModelsResponse has the names of the backends and aliases that differ
+    from before. All are sorted.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    CHANGED_ALIASES_FIELD_NUMBER: _builtins.int
+    PENDING_WORKERS_FIELD_NUMBER: _builtins.int
+    pending_workers: _builtins.int
+    """Workers of this machine that had not followed when the deadline came."""
+    @_builtins.property
+    def added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def changed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their settings differ, so they got new connections and a new queue."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def changed_aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Aliases that were added, removed, or got other targets."""
+
+    def __init__(
+        self,
+        *,
+        added: _abc.Iterable[_builtins.str] | None = ...,
+        changed: _abc.Iterable[_builtins.str] | None = ...,
+        removed: _abc.Iterable[_builtins.str] | None = ...,
+        kept: _abc.Iterable[_builtins.str] | None = ...,
+        changed_aliases: _abc.Iterable[_builtins.str] | None = ...,
+        pending_workers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "changed", b"changed", "changed_aliases", b"changed_aliases", "kept", b"kept", "pending_workers", b"pending_workers", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadModelsResponse: _TypeAlias = ReloadModelsResponse  # noqa: Y015
 
 @_typing.final
 class FlushCacheRequest(_message.Message):

@@ -61,6 +61,11 @@ class ModelAdminServiceStub:
                 request_serializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.DrainBackendRequest.SerializeToString,
                 response_deserializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.DrainBackendResponse.FromString,
                 _registered_method=True)
+        self.ReloadModels = channel.unary_unary(
+                '/clawdbot.model_gateway.v1.ModelAdminService/ReloadModels',
+                request_serializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.ReloadModelsRequest.SerializeToString,
+                response_deserializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.ReloadModelsResponse.FromString,
+                _registered_method=True)
         self.FlushCache = channel.unary_unary(
                 '/clawdbot.model_gateway.v1.ModelAdminService/FlushCache',
                 request_serializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.FlushCacheRequest.SerializeToString,
@@ -122,9 +127,29 @@ class ModelAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DrainBackend(self, request, context):
-        """DrainBackend stops new requests to a backend and waits for those in flight,
-        until the deadline at most. Errors: NOT_FOUND (BACKEND_NOT_FOUND). Safe to
-        retry.
+        """DrainBackend stops new requests to a backend, in all workers of this machine
+        and across restarts, and waits for those in flight.
+
+        Aliases use their other targets. A request that has no other gets UNAVAILABLE
+        (BACKEND_DRAINING). The call returns when the backend is idle, or shortly
+        before its deadline with the requests that are left; the backend drains on.
+        Errors: NOT_FOUND (BACKEND_NOT_FOUND); UNAVAILABLE (DRAIN_NOT_RECORDED) when
+        it cannot be stored, and nothing has changed. Safe to retry: a change with a
+        known request_id has no effect.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadModels(self, request, context):
+        """ReloadModels reads the sections model and models of the configuration again
+        and puts them in place, in all workers of this machine.
+
+        Unchanged backends keep their connections and queues. New ones are ready
+        before they get requests. Removed ones, and changed ones as they were, finish
+        their requests. The call returns when every worker has done so, or shortly
+        before its deadline. Errors: FAILED_PRECONDITION (CONFIGURATION_INVALID) with
+        what is wrong, and nothing has changed. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,6 +215,11 @@ def add_ModelAdminServiceServicer_to_server(servicer, server):
                     servicer.DrainBackend,
                     request_deserializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.DrainBackendRequest.FromString,
                     response_serializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.DrainBackendResponse.SerializeToString,
+            ),
+            'ReloadModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadModels,
+                    request_deserializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.ReloadModelsRequest.FromString,
+                    response_serializer=clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.ReloadModelsResponse.SerializeToString,
             ),
             'FlushCache': grpc.unary_unary_rpc_method_handler(
                     servicer.FlushCache,
@@ -344,6 +374,33 @@ class ModelAdminService:
             '/clawdbot.model_gateway.v1.ModelAdminService/DrainBackend',
             clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.DrainBackendRequest.SerializeToString,
             clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.DrainBackendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clawdbot.model_gateway.v1.ModelAdminService/ReloadModels',
+            clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.ReloadModelsRequest.SerializeToString,
+            clawdbot_dot_model__gateway_dot_v1_dot_model__admin__service__pb2.ReloadModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,9 +57,25 @@ class ModelAdminServiceStub:
     ListBackends: _grpc.UnaryUnaryMultiCallable[_model_admin_service_pb2.ListBackendsRequest, _model_admin_service_pb2.ListBackendsResponse]
     """ListBackends lists the backends with their current load. Safe to retry."""
     DrainBackend: _grpc.UnaryUnaryMultiCallable[_model_admin_service_pb2.DrainBackendRequest, _model_admin_service_pb2.DrainBackendResponse]
-    """DrainBackend stops new requests to a backend and waits for those in flight,
-    until the deadline at most. Errors: NOT_FOUND (BACKEND_NOT_FOUND). Safe to
-    retry.
+    """DrainBackend stops new requests to a backend, in all workers of this machine
+    and across restarts, and waits for those in flight.
+
+    Aliases use their other targets. A request that has no other gets UNAVAILABLE
+    (BACKEND_DRAINING). The call returns when the backend is idle, or shortly
+    before its deadline with the requests that are left; the backend drains on.
+    Errors: NOT_FOUND (BACKEND_NOT_FOUND); UNAVAILABLE (DRAIN_NOT_RECORDED) when
+    it cannot be stored, and nothing has changed. Safe to retry: a change with a
+    known request_id has no effect.
+    """
+    ReloadModels: _grpc.UnaryUnaryMultiCallable[_model_admin_service_pb2.ReloadModelsRequest, _model_admin_service_pb2.ReloadModelsResponse]
+    """ReloadModels reads the sections model and models of the configuration again
+    and puts them in place, in all workers of this machine.
+
+    Unchanged backends keep their connections and queues. New ones are ready
+    before they get requests. Removed ones, and changed ones as they were, finish
+    their requests. The call returns when every worker has done so, or shortly
+    before its deadline. Errors: FAILED_PRECONDITION (CONFIGURATION_INVALID) with
+    what is wrong, and nothing has changed. Safe to retry.
     """
     FlushCache: _grpc.UnaryUnaryMultiCallable[_model_admin_service_pb2.FlushCacheRequest, _model_admin_service_pb2.FlushCacheResponse]
     """FlushCache removes cached replies: all, or those of a model, of a tenant, or
@@ -112,9 +128,25 @@ class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
     ListBackends: _aio.UnaryUnaryMultiCallable[_model_admin_service_pb2.ListBackendsRequest, _model_admin_service_pb2.ListBackendsResponse]  # type: ignore[assignment]
     """ListBackends lists the backends with their current load. Safe to retry."""
     DrainBackend: _aio.UnaryUnaryMultiCallable[_model_admin_service_pb2.DrainBackendRequest, _model_admin_service_pb2.DrainBackendResponse]  # type: ignore[assignment]
-    """DrainBackend stops new requests to a backend and waits for those in flight,
-    until the deadline at most. Errors: NOT_FOUND (BACKEND_NOT_FOUND). Safe to
-    retry.
+    """DrainBackend stops new requests to a backend, in all workers of this machine
+    and across restarts, and waits for those in flight.
+
+    Aliases use their other targets. A request that has no other gets UNAVAILABLE
+    (BACKEND_DRAINING). The call returns when the backend is idle, or shortly
+    before its deadline with the requests that are left; the backend drains on.
+    Errors: NOT_FOUND (BACKEND_NOT_FOUND); UNAVAILABLE (DRAIN_NOT_RECORDED) when
+    it cannot be stored, and nothing has changed. Safe to retry: a change with a
+    known request_id has no effect.
+    """
+    ReloadModels: _aio.UnaryUnaryMultiCallable[_model_admin_service_pb2.ReloadModelsRequest, _model_admin_service_pb2.ReloadModelsResponse]  # type: ignore[assignment]
+    """ReloadModels reads the sections model and models of the configuration again
+    and puts them in place, in all workers of this machine.
+
+    Unchanged backends keep their connections and queues. New ones are ready
+    before they get requests. Removed ones, and changed ones as they were, finish
+    their requests. The call returns when every worker has done so, or shortly
+    before its deadline. Errors: FAILED_PRECONDITION (CONFIGURATION_INVALID) with
+    what is wrong, and nothing has changed. Safe to retry.
     """
     FlushCache: _aio.UnaryUnaryMultiCallable[_model_admin_service_pb2.FlushCacheRequest, _model_admin_service_pb2.FlushCacheResponse]  # type: ignore[assignment]
     """FlushCache removes cached replies: all, or those of a model, of a tenant, or
@@ -194,9 +226,31 @@ class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_admin_service_pb2.DrainBackendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_admin_service_pb2.DrainBackendResponse, _abc.Awaitable[_model_admin_service_pb2.DrainBackendResponse]]:
-        """DrainBackend stops new requests to a backend and waits for those in flight,
-        until the deadline at most. Errors: NOT_FOUND (BACKEND_NOT_FOUND). Safe to
-        retry.
+        """DrainBackend stops new requests to a backend, in all workers of this machine
+        and across restarts, and waits for those in flight.
+
+        Aliases use their other targets. A request that has no other gets UNAVAILABLE
+        (BACKEND_DRAINING). The call returns when the backend is idle, or shortly
+        before its deadline with the requests that are left; the backend drains on.
+        Errors: NOT_FOUND (BACKEND_NOT_FOUND); UNAVAILABLE (DRAIN_NOT_RECORDED) when
+        it cannot be stored, and nothing has changed. Safe to retry: a change with a
+        known request_id has no effect.
+        """
+
+    @_abc_1.abstractmethod
+    def ReloadModels(
+        self,
+        request: _model_admin_service_pb2.ReloadModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_admin_service_pb2.ReloadModelsResponse, _abc.Awaitable[_model_admin_service_pb2.ReloadModelsResponse]]:
+        """ReloadModels reads the sections model and models of the configuration again
+        and puts them in place, in all workers of this machine.
+
+        Unchanged backends keep their connections and queues. New ones are ready
+        before they get requests. Removed ones, and changed ones as they were, finish
+        their requests. The call returns when every worker has done so, or shortly
+        before its deadline. Errors: FAILED_PRECONDITION (CONFIGURATION_INVALID) with
+        what is wrong, and nothing has changed. Safe to retry.
         """
 
     @_abc_1.abstractmethod

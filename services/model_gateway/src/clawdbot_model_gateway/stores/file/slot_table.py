@@ -30,6 +30,8 @@ MAX_ROWS: Final = 1024
 """Processes: twice the most workers that a server has, as new ones may start before old ones have ended."""
 NEVER_USED: Final = bytes(8)
 """In place of the id."""
+FREED: Final = b"\xff" * 8
+"""In place of the id: no process has it. It is not NEVER_USED, since rows that follow are in use."""
 CHECK_INTERVAL: Final = 0.1
 """Seconds between two looks for dead processes, while no slot is free."""
 
@@ -77,17 +79,17 @@ class SlotTable(SharedSlots):
         with self._locked() as table:
             for number in range(MAX_ROWS):
                 owner, _, _ = ROW.unpack_from(table, number * ROW.size)
-                if owner == NEVER_USED or self._locks.gone(owner.hex()):
+                if owner in (NEVER_USED, FREED) or self._locks.gone(owner.hex()):
                     self._row = number
                     self._write(table, number, 0, 0)
                     return
         raise StartupError(f"More than {MAX_ROWS} processes share {self._path}: lower server.workers.")
 
     def close(self) -> None:
-        """Frees the slots of this process. Its row is free once its lock is. Safe twice."""
+        """Frees the slots and the row of this process. Safe twice."""
         if self._table is not None:
             with self._locked() as table:
-                self._write(table, self._row, 0, 0)
+                ROW.pack_into(table, self._row * ROW.size, FREED, 0, 0)
             self._table.close()
             self._table = None
             os.close(self._descriptor)

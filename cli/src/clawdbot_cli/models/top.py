@@ -1,0 +1,130 @@
+"""The live view of `clawdbot models top`: what the backends do, from one look to the next.
+
+A gateway counts since its start; rates are the difference of two looks. Names come from elsewhere, so all
+text passes through `sanitize`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from clawdbot.model_gateway.v1.generation_pb2 import Priority
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from clawdbot_cli.models.client import ModelClient
+from clawdbot_cli.sanitize import sanitize
+
+HEADS: Final = (
+    "backend",
+    "state",
+    "in flight",
+    "queue",
+    "conns",
+    "idle",
+    "req/s",
+    "errors",
+    "in tok/s",
+    "out tok/s",
+    "cached",
+    "cost",
+)
+TEXT_COLUMNS: Final = 2
+"""Columns at the left; those that follow are numbers."""
+PLAIN_WIDTH: Final = 500
+"""Characters that a line may have where nothing is live."""
+MICROS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The backends at one time."""
+
+    at: float
+    """Monotonic seconds."""
+    backends: Sequence[Backend]
+
+
+class Top:
+    """Looks at the backends again and again.
+
+    Args:
+        client: the gateway.
+        console: where the view is shown.
+        interval: seconds between two looks.
+    """
+
+    def __init__(self, client: ModelClient, console: Console, interval: float) -> None:
+        self._client = client
+        self._console = console
+        self._interval = interval
+
+    async def run(self, *, once: bool) -> None:
+        """Shows the view until it is cancelled. Once, or without a terminal: prints it, and returns."""
+        before = await self._look()
+        if once or not self._console.is_terminal:
+            await asyncio.sleep(self._interval)
+            # No line is cut, so that a program can read them.
+            plain = Console(file=self._console.file, width=PLAIN_WIDTH, markup=False, no_color=True)
+            plain.print(top_table(await self._look(), before))
+            return
+        with Live(top_table(before, before), console=self._console, screen=True, auto_refresh=False) as live:
+            while True:
+                await asyncio.sleep(self._interval)
+                look = await self._look()
+                live.update(top_table(look, before), refresh=True)
+                before = look
+
+    async def _look(self) -> Look:
+        return Look(time.monotonic(), await self._client.list_backends())
+
+
+def top_table(now: Look, before: Look) -> Table:
+    """The view of a look and the one before it."""
+    table = Table(box=None, pad_edge=False)
+    for number, head in enumerate(HEADS):
+        table.add_column(head, no_wrap=True, justify="left" if number < TEXT_COLUMNS else "right")
+    earlier = {each.name: each for each in before.backends}
+    for each in now.backends:
+        table.add_row(*_row(each, earlier.get(each.name, each), now.at - before.at))
+    return table
+
+
+def _row(now: Backend, before: Backend, seconds: float) -> tuple[str, ...]:
+    def rate(field: str) -> str:
+        # A worker that was replaced counts from zero again.
+        grown = max(0, getattr(now, field) - getattr(before, field))
+        return f"{grown / seconds:,.1f}" if seconds else "–"
+
+    limit = f"/{now.max_concurrency:,}" if now.max_concurrency else ""
+    waiting = sum(each.requests for each in now.queues)
+    return (
+        sanitize(now.name),
+        "draining" if now.draining else "ok" if now.models else "no models",
+        f"{now.requests_in_flight - waiting:,}{limit}",
+        _queue(now),
+        f"{now.open_connections:,}",
+        f"{now.idle_connections:,}",
+        rate("requests"),
+        f"{now.errors:,}",
+        rate("input_tokens"),
+        rate("output_tokens"),
+        f"{now.cache_hits:,}",
+        f"{now.cost_micros / MICROS:,.2f}" if now.cost_micros else "–",
+    )
+
+
+def _queue(backend: Backend) -> str:
+    """How many wait, with the classes' initials: "3i 2s"; a dash where none does."""
+    waiting = [
+        f"{each.requests:,}{Priority.Name(each.priority).removeprefix('PRIORITY_')[0].lower()}"
+        for each in backend.queues
+        if each.requests
+    ]
+    return " ".join(waiting) or "–"

@@ -1,0 +1,258 @@
+"""Starts the backends of a plan, puts a newer plan in place without losing a stream, and stops backends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Final
+
+import structlog
+from clawdbot_servicekit.errors import StartupError
+
+from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
+from clawdbot_model_gateway.core.backend_set import BackendSet
+from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.drains import DrainStore
+from clawdbot_model_gateway.core.errors import ConfigurationInvalid
+from clawdbot_model_gateway.core.machine_load import MachineLoad
+from clawdbot_model_gateway.core.model_admin import Reload
+from clawdbot_model_gateway.core.router import Router, named_models
+from clawdbot_model_gateway.core.routing import Aliases, RoutingTable
+from clawdbot_model_gateway.core.scheduling.scheduler import QueueObserver
+from clawdbot_model_gateway.stores.file.mapped_counter import MappedCounter
+from clawdbot_model_gateway.stores.file.slot_table import SlotTable
+from clawdbot_model_gateway.tokenizer_files import load_tokenizer
+
+log = structlog.get_logger(__name__)
+
+RETIRE_AFTER: Final = 1.0
+"""Seconds that a removed backend takes requests at least: of calls that had read their targets before."""
+RETIRE_POLL: Final = 0.1
+"""Seconds between two looks whether it has become idle."""
+
+
+class BackendLifecycle:
+    """Owns the backends from start to stop.
+
+    Args:
+        plan: what to start with.
+        backends: those of the plan, made and not started.
+        read_plan: reads the configuration again; raises StartupError. It runs in a thread.
+        make_backend: makes a backend of a plan, by its name; raises StartupError. It runs in a thread.
+        router: gets the routing table.
+        drains: forgets the backends that are removed.
+        load: knows which reloads the workers have done.
+        reloads: counts those that all workers are to do; None where this worker is the only one.
+    """
+
+    def __init__(
+        self,
+        plan: BackendPlan,
+        backends: BackendSet,
+        *,
+        read_plan: Callable[[], BackendPlan],
+        make_backend: Callable[[str, BackendPlan], Backend],
+        router: Router,
+        drains: DrainStore,
+        load: MachineLoad,
+        reloads: MappedCounter | None,
+    ) -> None:
+        self._plan = plan
+        self._backends = backends
+        self._read_plan = read_plan
+        self._make_backend = make_backend
+        self._router = router
+        self._drains = drains
+        self._load = load
+        self._reloads = reloads
+        self._tried = 0
+        """Number of the last reload that this worker has begun at the request of another one."""
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.observer: Callable[[str], QueueObserver] | None = None
+        """Makes what records how requests wait for a backend."""
+        self.reason = plan.reason
+        """Why the backends were chosen, for the banner."""
+        self.unlisted: Mapping[str, str] = {}
+        """Backend → why it did not list its models."""
+
+    async def start(self) -> None:
+        """Starts all backends. One that is down does not keep the gateway from starting.
+
+        Raises:
+            StartupError: for a file that cannot be used.
+        """
+        if self._reloads is not None:
+            self._reloads.open()
+            self._tried = self._load.reloads = self._reloads.value
+        for name, backend in self._backends.items():
+            await self._open(backend, self._plan, name)
+        await self._put_in_place(self._plan, {**self._backends}, new={*self._backends})
+
+    async def stop(self) -> None:
+        """Stops all backends, also those that still finish requests. Safe after a failed start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*map(_close, self._backends.values()))
+        if self._reloads is not None:
+            self._reloads.close()
+
+    async def reload(self) -> Reload:
+        """Reads the configuration and puts its backends and aliases in place, in this worker.
+
+        Raises:
+            StartupError: it is invalid; nothing has changed.
+        """
+        async with self._turn:
+            plan, made = await asyncio.to_thread(self._prepare)
+            old, aliases = {**self._backends}, self._router.configured.aliases
+            try:
+                for name, backend in made.items():
+                    await self._open(backend, plan, name)
+                backends = {name: made.get(name) or old[name] for name in plan.backends}
+                await self._put_in_place(plan, backends, new={*made})
+            except BaseException:
+                await asyncio.gather(*map(_close, made.values()))
+                raise
+            changes = _changes(old, self._backends, aliases, self._router.configured.aliases)
+            for name in (*changes.changed, *changes.removed):
+                self._retire(old[name], self._backends.get(name))
+            for name in self._drains.names & {*changes.removed}:
+                self._drains.apply(name, drained=False)
+        log.info(
+            "models_reloaded",
+            added=changes.added,
+            changed=changes.changed,
+            removed=changes.removed,
+            aliases=changes.aliases,
+        )
+        return changes
+
+    async def reload_everywhere(self) -> tuple[Reload, int]:
+        """The same in all workers of the machine.
+
+        Returns:
+            The changes, and the number of workers that had not made them shortly before the deadline.
+
+        Raises:
+            ConfigurationInvalid: nothing has changed.
+        """
+        try:
+            changes = await self.reload()
+        except StartupError as error:
+            raise ConfigurationInvalid(str(error)) from None
+        if self._reloads is None:
+            return changes, 0
+        number = self._reloads.increment()
+        self._tried = self._load.reloads = number
+        self._load.report()
+        return changes, await self._load.until_reloaded(number)
+
+    def follow(self) -> None:
+        """Does the reload that another worker has begun. Called about twice a second."""
+        number = 0 if self._reloads is None else self._reloads.value
+        if number != self._tried:
+            self._tried = number
+            self._spawn(self._follow(number))
+
+    async def _follow(self, number: int) -> None:
+        try:
+            await self.reload()
+        except StartupError as error:
+            log.error("reload_refused", reason=str(error))  # noqa: TRY400 - an operator can fix it
+        else:
+            self._load.reloads = number
+
+    def _prepare(self) -> tuple[BackendPlan, dict[str, Backend]]:
+        """The new plan, and its backends that differ from those in use."""
+        plan = self._read_plan()
+        made = {
+            name: self._make_backend(name, plan)
+            for name, settings in plan.backends.items()
+            if name not in self._backends or settings != self._plan.backends[name]
+        }
+        return plan, made
+
+    async def _open(self, backend: Backend, plan: BackendPlan, name: str) -> None:
+        if self.observer is not None:
+            backend.scheduler.observer = self.observer(name)
+        if isinstance(backend.scheduler.shared, SlotTable):
+            backend.scheduler.shared.open()
+        await backend.provider.start()
+        file = plan.backends[name].tokenizer
+        if file is not None:
+            path = f"{plan.config_paths[name]}.tokenizer"
+            backend.tokenizer = await asyncio.to_thread(load_tokenizer, file, path)
+
+    async def _put_in_place(
+        self, plan: BackendPlan, backends: Mapping[str, Backend], new: Collection[str]
+    ) -> None:
+        """Asks the new backends for their models, which connects to them; then changes all in one step."""
+        asked = [name for name in new if not backends[name].models_are_configured]
+        others = [backends[name] for name in new if backends[name].models_are_configured]
+        answers, _ = await asyncio.gather(
+            asyncio.gather(*(self._router.ask(backends[name], plan.aliases) for name in asked)),
+            asyncio.gather(*(each.warm() for each in others)),
+        )
+        unlisted = {name: why for name, (_, why) in zip(asked, answers, strict=True) if why}
+        await asyncio.gather(*(backends[name].warm() for name in asked if name not in unlisted))
+        aliases, self.reason, chosen = plan.aliases, plan.reason, dict(backends)
+        if not aliases:
+            listed = {name: len(each.models) for name, each in backends.items()}
+            aliases, self.reason = default_aliases(plan, unlisted, listed)
+            # The candidates that did not answer are not in use.
+            used = {target.backend for targets in aliases.values() for target in targets}
+            chosen = {name: each for name, each in backends.items() if name in used or name not in unlisted}
+        models = dict(self._router.configured.backends)
+        for name, backend in chosen.items():
+            if backend.models_are_configured:
+                models[name] = frozenset(each.name for each in backend.models)
+            elif models.get(name):
+                models[name] |= {*named_models(backend, aliases)}
+        models |= {name: names for name, (names, _) in zip(asked, answers, strict=True)}
+        kept = {name: why for name, why in self.unlisted.items() if name in chosen and name not in new}
+        self._plan, self.unlisted = plan, {**kept, **unlisted}
+        self._backends.replace(chosen)
+        self._router.configure(RoutingTable({name: models[name] for name in chosen}, aliases, plan.policy))
+        await asyncio.gather(*(_close(backends[name]) for name in backends.keys() - chosen.keys()))
+
+    def _retire(self, backend: Backend, successor: Backend | None) -> None:
+        if successor is not None:
+            successor.predecessor, successor.traffic = backend, backend.traffic
+        self._spawn(self._close_when_idle(backend, successor))
+
+    async def _close_when_idle(self, backend: Backend, successor: Backend | None) -> None:
+        await asyncio.sleep(RETIRE_AFTER)
+        while backend.in_flight:  # noqa: ASYNC110 - looked at seldom, and the hot path sets no event
+            await asyncio.sleep(RETIRE_POLL)
+        backend.removed = True
+        if successor is not None and successor.predecessor is backend:
+            successor.predecessor = None
+        await _close(backend)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _close(backend: Backend) -> None:
+    await backend.provider.stop()
+    if isinstance(backend.scheduler.shared, SlotTable):
+        backend.scheduler.shared.close()
+
+
+def _changes(
+    old: Mapping[str, Backend], new: Mapping[str, Backend], old_aliases: Aliases, aliases: Aliases
+) -> Reload:
+    both = old.keys() & new.keys()
+    return Reload(
+        added=sorted(new.keys() - old.keys()),
+        changed=sorted(name for name in both if old[name] is not new[name]),
+        removed=sorted(old.keys() - new.keys()),
+        kept=sorted(name for name in both if old[name] is new[name]),
+        aliases=sorted(
+            name for name in old_aliases.keys() | aliases.keys() if old_aliases.get(name) != aliases.get(name)
+        ),
+    )

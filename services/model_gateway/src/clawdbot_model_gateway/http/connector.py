@@ -1,0 +1,76 @@
+"""aiohttp's connectors, careful about which idle connection they use again.
+
+A server closes idle connections by its own clock. A request that is sent at that moment is lost, and a POST
+is never sent twice. So a connection is left alone before the server's time is over, and where its end has
+already arrived. The connection that was used last is used first, so that the others can go.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from typing_extensions import override
+
+SERVER_TIMEOUT: Final = re.compile(r"(?i)\btimeout\s*=\s*(\d{1,9})\b")
+"""In a Keep-Alive header (RFC 2068, 19.7.1.1), which servers send although no later RFC has it."""
+MARGIN: Final = 1.0
+"""Seconds before the server's time is over; half of it where it is short. The header has whole seconds, and
+the server's clock started when it had answered."""
+
+
+class IdleConnections(aiohttp.BaseConnector):
+    """What both connectors have in common."""
+
+    @property
+    def open(self) -> int:
+        """Number of open connections, busy or idle."""
+        return 0 if self.closed else len(self._acquired) + self.idle
+
+    @property
+    def idle(self) -> int:
+        """Number of connections that no request uses."""
+        return 0 if self.closed else sum(map(len, self._conns.values()))
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for a connection, as there are as many as may be."""
+        return sum(map(len, self._waiters.values()))
+
+    def limit_idle_time(self, configured: float, header: str) -> None:
+        """Leaves connections alone before a server closes them that sends such a Keep-Alive header."""
+        found = SERVER_TIMEOUT.search(header)
+        if found is not None:
+            seconds = int(found[1])
+            self._keepalive_timeout = min(configured, seconds - min(MARGIN, seconds / 2))
+
+    @override
+    async def _get(self, key: Any, traces: Any) -> Connection | None:
+        idle = self._conns.get(key)
+        while idle:
+            if _can_be_used(idle[-1][0]):
+                idle.rotate(1)  # aiohttp takes the first one
+                break
+            idle.pop()[0].close()
+        return await super()._get(key, traces)
+
+
+class TcpConnector(IdleConnections, aiohttp.TCPConnector):
+    """Connections to a host and port."""
+
+
+class UnixConnector(IdleConnections, aiohttp.UnixConnector):
+    """Connections to a Unix socket."""
+
+
+def _can_be_used(protocol: ResponseHandler) -> bool:
+    """Whether nothing has arrived on an idle connection: a server that says something there ends it."""
+    if protocol.transport is None or not protocol.is_connected():
+        return False
+    arrived = select.poll()
+    arrived.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return not arrived.poll(0)

@@ -1,0 +1,97 @@
+"""Servers close idle connections: the gateway does not send a request on one that is about to be closed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
+from clawdbot_model_gateway.http import ErrorMapper, HttpPool
+from clawdbot_model_gateway.settings import HttpSettings
+
+from tests.support.closing_server import closing_server
+from tests.support.gateway_service import compatible, gateway
+from tests.support.generate_requests import asks
+
+
+async def ask_after(served, seconds) -> None:
+    await asyncio.sleep(seconds)
+    await served.client.gateway.Generate(asks("x"), timeout=10)
+
+
+@pytest.mark.parametrize("announced", ["timeout=2", "timeout=2, max=100", "max=5, Timeout = 2"])
+async def test_a_connection_is_left_alone_before_the_servers_time_is_over(tmp_path, announced):
+    async with (
+        closing_server(60, announced) as server,
+        gateway(tmp_path, model=compatible(server.url, models=["m"])) as served,
+    ):
+        await ask_after(served, 0)
+        await ask_after(served, 0.2)
+        assert server.connections == 1
+        await ask_after(served, 1.2)
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("announced", ["", "timeout=60", "max=100", "timeout=", "timeout=x", "-"])
+async def test_a_long_or_missing_limit_changes_nothing(tmp_path, announced):
+    async with (
+        closing_server(60, announced) as server,
+        gateway(tmp_path, model=compatible(server.url, models=["m"])) as served,
+    ):
+        await ask_after(served, 0)
+        await ask_after(served, 1.2)
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(("idle_after", "announced"), [(1.0, "timeout=1"), (2.0, "timeout=2"), (5.0, "")])
+async def test_no_request_is_lost_when_the_server_gives_up_its_connection(tmp_path, idle_after, announced):
+    async with (
+        closing_server(idle_after, announced, lag=0.2) as server,
+        gateway(tmp_path, model=compatible(server.url, models=["m"])) as served,
+    ):
+        server.delay = 0.1
+        await asyncio.gather(*(ask_after(served, 0) for _ in range(20)))
+        # At this time the server does not read any more, and its end has not arrived.
+        await asyncio.gather(*(ask_after(served, idle_after + 0.05) for _ in range(20)))
+    assert server.requests == 40
+
+
+async def test_an_end_that_the_event_loop_has_not_seen_yet_is_noticed():
+    async with closing_server(60) as server:
+        pool = HttpPool(server.url, HttpSettings(), headers={}, query={}, errors=ErrorMapper([]))
+        await pool.start()
+        try:
+            await pool.read(await pool.post("chat/completions", b"{}"))
+            for writer in server.writers:
+                writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+            # Nothing was awaited, so the loop has not looked.
+            await pool.read(await pool.post("chat/completions", b"{}"))
+        finally:
+            await pool.stop()
+        assert server.connections == 2
+
+
+async def test_idle_connections_are_kept_for_less_than_the_usual_servers_do(tmp_path):
+    async with (
+        closing_server(5.0) as server,
+        gateway(tmp_path, model=compatible(server.url, models=["m"])) as served,
+    ):
+        await ask_after(served, 0)
+        await ask_after(served, 4.5)
+        assert server.connections == 2
+
+
+async def test_the_last_connection_is_used_first_so_that_the_others_can_go(tmp_path):
+    async with (
+        closing_server(60) as server,
+        gateway(tmp_path, model=compatible(server.url, models=["m"], http={"keep_alive": "1s"})) as served,
+    ):
+        server.delay = 0.1
+        await asyncio.gather(*(ask_after(served, 0) for _ in range(5)))
+        server.delay = 0.0
+        for _ in range(10):
+            await ask_after(served, 0.2)
+        shown = (await served.client.admin.ListBackends(admin.ListBackendsRequest())).backends[0]
+        assert (shown.open_connections, shown.idle_connections) == (1, 1)
+        assert server.connections == 5

@@ -1,0 +1,357 @@
+"""The models section is read again, by ReloadModels and SIGHUP, and no stream is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import sys
+from contextlib import asynccontextmanager
+
+import clawdbot_model_gateway.wiring
+import clawdbot_plugins.wiring
+import grpc.aio
+import pytest
+import yaml
+from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
+from clawdbot_servicekit.error_table import remote_error
+from clawdbot_servicekit.host import Host
+from clawdbot_servicekit.peers import InProcessPeers
+from clawdbot_servicekit.settings import load
+
+from tests.support.fake_openai import KEY, fake_openai
+from tests.support.gateway_service import Client, Served, _Settings, compatible
+from tests.support.generate_requests import asks
+from tests.support.ports import free_port
+from tests.support.processes import process
+from tests.support.two_workers import two_workers
+
+STREAM = {"when": "slow", "text": "one two three four five six seven eight", "pace": "100ms"}
+
+
+def scripted(text, **more):
+    return {"provider": "scripted", "models": ["m"], "replies": [STREAM, {"text": text}], **more}
+
+
+def models(aliases=None, **backends):
+    return {"models": {"backends": backends, "aliases": aliases or {}}}
+
+
+class ConfigFile:
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def write(self, sections) -> None:
+        self.path.write_text(yaml.safe_dump(sections))
+
+
+@pytest.fixture
+def config(tmp_path):
+    return ConfigFile(tmp_path / "clawdbot.yaml")
+
+
+@asynccontextmanager
+async def loaded(config, state):
+    """The gateway in this event loop, with a configuration file."""
+    environ = {
+        "CLAWDBOT_SERVER__PORT": "0",
+        "CLAWDBOT_TELEMETRY__METRICS_PORT": "null",
+        "CLAWDBOT_STATE_DIR": str(state),
+        "CLAWDBOT_GATEWAY": json.dumps({"local_model": False, "ollama": None}),
+    }
+    settings = load(_Settings, config.path, environ)
+    host = Host(settings)
+    peers = InProcessPeers(host)
+    try:
+        host.add(clawdbot_plugins.wiring.build(settings, peers))
+        application = clawdbot_model_gateway.wiring.build(settings, peers)
+        host.add(application)
+        await host.start()
+        await host.ready()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{host.port}") as channel:
+            yield Served(host, application, channel)
+    finally:
+        await host.stop(0)
+
+
+async def reload(client) -> admin.ReloadModelsResponse:
+    return await client.admin.ReloadModels(admin.ReloadModelsRequest(), timeout=20)
+
+
+async def refusal(client):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await reload(client)
+    return remote_error(caught.value)
+
+
+async def answer(client, model="chat") -> str:
+    reply = await client.gateway.Generate(asks("x", model=model), timeout=20)
+    return "".join(part.text for part in reply.message.parts)
+
+
+async def listed(client) -> set[str]:
+    response = await client.admin.ListBackends(admin.ListBackendsRequest())
+    return {each.name for each in response.backends}
+
+
+async def test_it_says_what_was_added_changed_removed_and_kept(config, tmp_path):
+    config.write(models({"chat": "a/m", "old": "b/m"}, a=scripted("A"), b=scripted("B"), c=scripted("C")))
+    async with loaded(config, tmp_path) as served:
+        client = served.client
+        config.write(
+            models({"chat": "d/m", "new": "a/m"}, a=scripted("A"), b=scripted("B2"), d=scripted("D"))
+        )
+        changes = await reload(client)
+        assert (changes.added, changes.changed, changes.removed, changes.kept) == (["d"], ["b"], ["c"], ["a"])
+        assert changes.changed_aliases == ["chat", "default", "new", "old"]
+        assert await listed(client) == {"a", "b", "d"}
+        assert [await answer(client, each) for each in ("chat", "new", "b/m")] == ["D", "A", "B2"]
+        for gone in ("c/m", "old"):
+            assert (await client.fault(asks("x", model=gone))).reason == "MODEL_NOT_FOUND"
+        again = await reload(client)
+        assert (again.added, again.changed, again.removed) == ([], [], [])
+        assert (again.kept, again.changed_aliases, again.pending_workers) == (["a", "b", "d"], [], 0)
+
+
+async def test_an_unchanged_backend_keeps_its_connections(config, tmp_path):
+    async with fake_openai() as a, fake_openai() as b:
+        one, two = compatible(a.url, api_key=KEY, models=["m"]), compatible(b.url, api_key=KEY, models=["m"])
+        config.write(models(a=one, b=two))
+        async with loaded(config, tmp_path) as served:
+            for each in ("a/m", "b/m"):
+                await served.client.gateway.Generate(asks("x", model=each))
+            before = {name: each.provider for name, each in served.application._components.backends.items()}
+            config.write(models(a=one, b={**two, "temperature": 0.5}))
+            changes = await reload(served.client)
+            assert (changes.kept, changes.changed) == (["a"], ["b"])
+            after = served.application._components.backends
+            assert after["a"].provider is before["a"]
+            assert after["a"].provider.open_connections == 1
+            assert after["b"].provider is not before["b"]
+            # The old one closes its connections once it is idle.
+            await _until(lambda: not before["b"].open_connections)
+            await served.client.gateway.Generate(asks("x", model="b/m"))
+
+
+@pytest.mark.parametrize("rpc", ["stream", "generate"])
+@pytest.mark.parametrize("change", ["removed", "changed"])
+async def test_requests_in_flight_finish_on_the_old_backend(config, tmp_path, rpc, change):
+    config.write(models(a=scripted("A"), b=scripted("B")))
+    async with loaded(config, tmp_path) as served:
+        client = served.client
+        old = served.application._components.backends["a"]
+        running = asyncio.create_task(client.run(asks("slow", model="a/m"), rpc))
+        await _until(lambda: old.in_flight)
+        config.write(models(b=scripted("B"), **({} if change == "removed" else {"a": scripted("A2")})))
+        await reload(client)
+        assert old.in_flight == 1
+        if change == "changed":
+            assert await answer(client, "a/m") == "A2"
+            shown = (await client.admin.ListBackends(admin.ListBackendsRequest())).backends[0]
+            assert (shown.name, shown.requests_in_flight) == ("a", 1)
+        reply = await running
+        text = (
+            "".join(each.text_delta.text for each in reply)
+            if rpc == "stream"
+            else "".join(part.text for part in reply.message.parts)
+        )
+        assert text == STREAM["text"]
+
+
+BROKEN = {
+    "an unknown key": (
+        models(a=scripted("A"), b={"provider": "echo", "colour": 1}),
+        "models.backends.b.colour",
+    ),
+    "an unknown provider": (models(b={"provider": "eco"}), "models.backends.b.provider"),
+    "an alias without a backend": (models({"chat": "z/m"}, a=scripted("A")), "models.aliases.chat"),
+    "a bad number": (models(a=scripted("A", queue={"size": -1})), "models.backends.a.queue.size"),
+    "a missing tokenizer": (
+        models(b={"provider": "echo", "tokenizer": "nowhere.json"}),
+        "models.backends.b.tokenizer",
+    ),
+    "both sections": ({**models(a=scripted("A")), "model": {"provider": "echo"}}, "model or models"),
+    "another section": ({**models(a=scripted("A")), "servre": {}}, "servre"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_an_invalid_configuration_changes_nothing_and_says_where(config, tmp_path, broken):
+    config.write(models(a=scripted("A")))
+    async with loaded(config, tmp_path) as served:
+        backend = served.application._components.backends["a"]
+        sections, place = BROKEN[broken]
+        config.write(sections)
+        fault = await refusal(served.client)
+        assert (fault.code, fault.reason) == ("FAILED_PRECONDITION", "CONFIGURATION_INVALID")
+        assert place in fault.message
+        assert await listed(served.client) == {"a"}
+        assert await answer(served.client) == "A"
+        assert served.application._components.backends["a"] is backend
+        config.path.write_text("models: {")
+        assert "clawdbot.yaml:2" in (await refusal(served.client)).message
+        config.path.unlink()
+        assert "clawdbot.yaml" in (await refusal(served.client)).message
+        config.write(models(a=scripted("A3")))
+        await reload(served.client)
+        assert await answer(served.client) == "A3"
+
+
+async def test_a_new_backend_that_is_down_is_added_all_the_same(config, tmp_path):
+    config.write(models(a=scripted("A")))
+    async with loaded(config, tmp_path) as served:
+        down = compatible(f"http://127.0.0.1:{free_port()}/v1")
+        config.write(models({"chat": ["b/m", {"target": "a/m", "fallback": True}]}, a=scripted("A"), b=down))
+        assert (await reload(served.client)).added == ["b"]
+        assert await answer(served.client) == "A"
+
+
+async def test_an_override_ends_with_the_configuration_of_its_alias(config, tmp_path):
+    config.write(models({"chat": "a/m", "x": "a/m"}, a=scripted("A"), b=scripted("B")))
+    async with loaded(config, tmp_path) as served:
+        for alias in ("chat", "x"):
+            await served.client.switch(alias, "b/m")
+        config.write(models({"chat": "c/m", "x": "a/m"}, a=scripted("A"), b=scripted("B"), c=scripted("C")))
+        await reload(served.client)
+        assert [await answer(served.client, each) for each in ("chat", "x")] == ["C", "B"]
+        config.write(models({"chat": "c/m", "x": "a/m"}, a=scripted("A"), c=scripted("C")))
+        await reload(served.client)
+        assert [await answer(served.client, each) for each in ("chat", "x")] == ["C", "A"]
+
+
+async def test_a_removed_backend_that_comes_back_is_not_drained(config, tmp_path):
+    config.write(models(a=scripted("A"), b=scripted("B")))
+    async with loaded(config, tmp_path) as served:
+        await served.client.admin.DrainBackend(admin.DrainBackendRequest(backend="b"))
+        config.write(models(a=scripted("A"), b=scripted("B2")))
+        await reload(served.client)
+        assert (await served.client.fault(asks("x", model="b/m"))).reason == "BACKEND_DRAINING"
+        config.write(models(a=scripted("A")))
+        await reload(served.client)
+        config.write(models(a=scripted("A"), b=scripted("B2")))
+        await reload(served.client)
+        assert await answer(served.client, "b/m") == "B2"
+
+
+async def test_without_a_configuration_models_are_looked_for_again(config, tmp_path):
+    config.write({})
+    async with loaded(config, tmp_path) as served:
+        assert await answer(served.client) == "x"
+        config.write({"model": scripted("found")})
+        assert (await reload(served.client)).added == ["scripted"]
+        assert await answer(served.client) == "found"
+        config.write({})
+        await reload(served.client)
+        assert await answer(served.client) == "x"
+
+
+@pytest.mark.integration
+async def test_sighup_loses_no_stream_under_load(config, tmp_path):
+    config.write(models({"chat": "a/m"}, a=scripted("A")))
+    settings = {"CLAWDBOT_CONFIG": str(config.path)}
+    async with (
+        process("clawdbot_model_gateway", state=tmp_path, environment=settings) as served,
+        grpc.aio.insecure_channel(served.address) as channel,
+    ):
+        client = Client(channel)
+        done: list[str] = []
+
+        async def caller() -> None:
+            while len(done) < 200:
+                events = await client.events(asks("slow", model="chat"))
+                done.append("".join(each.text_delta.text for each in events))
+                assert events[-1].HasField("finished")
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(40):
+                tasks.create_task(caller())
+            for number in range(6):
+                await asyncio.sleep(0.5)
+                name = "ab"[number % 2]
+                config.write(models({"chat": f"{name}/m"}, **{name: scripted(name * number)}))
+                os.kill(served.pid, signal.SIGHUP)
+        assert set(done) == {STREAM["text"]}
+        assert served.running
+        assert await answer(client) == "bbbbb"
+        config.path.write_text("models: {")
+        os.kill(served.pid, signal.SIGHUP)
+        await _until(lambda: "reload_refused" in served.log.read_text())
+        assert await answer(client) == "bbbbb"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("how", ["rpc", "sighup"])
+async def test_all_workers_get_the_new_configuration(config, tmp_path, how):
+    queue = {"concurrency": 4}
+    config.write(models({"chat": "a/m"}, a=scripted("A", queue=queue), keep=scripted("K", queue=queue)))
+    async with two_workers(tmp_path, config=config.path) as workers:
+        clients = workers.clients
+
+        async def answers() -> set[str]:
+            return set(await asyncio.gather(*map(answer, clients)))
+
+        async def all_answer(text) -> bool:
+            async with asyncio.timeout(10):
+                while await answers() != {text}:  # noqa: ASYNC110 - there is no event to wait for
+                    await asyncio.sleep(0.05)
+            return True
+
+        assert await answers() == {"A"}
+        for number in range(3):
+            text = f"A{number}"
+            section = models({"chat": "a/m"}, a=scripted(text, queue=queue), keep=scripted("K", queue=queue))
+            config.write(section)
+            if how == "rpc":
+                changes = await reload(clients[number])
+                assert (changes.changed, changes.kept) == (["a"], ["keep"])
+                assert changes.pending_workers == 0
+                assert await answers() == {text}
+            else:
+                os.kill(workers.process.pid, signal.SIGHUP)
+                assert await all_answer(text)
+        config.path.write_text("models: {")
+        if how == "rpc":
+            assert (await refusal(clients[0])).reason == "CONFIGURATION_INVALID"
+        assert await answers() == {"A2"}
+
+
+@pytest.mark.integration
+async def test_a_closed_terminal_still_ends_the_process(config, tmp_path):
+    config.write(models(a=scripted("A")))
+    ours, theirs = pty.openpty()
+    environment = {
+        **os.environ,
+        "CLAWDBOT_CONFIG": str(config.path),
+        "CLAWDBOT_STATE_DIR": str(tmp_path),
+        "CLAWDBOT_SERVER__PORT": str(free_port()),
+        "CLAWDBOT_TELEMETRY__METRICS_PORT": "0",
+    }
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "clawdbot_model_gateway",
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"is serving" not in shown:
+        shown += await asyncio.to_thread(os.read, ours, 4096)
+    child.send_signal(signal.SIGHUP)
+    while b"models_reloaded" not in shown:
+        shown += await asyncio.to_thread(os.read, ours, 4096)
+    os.close(ours)
+    child.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(20):
+        assert await child.wait() == 0
+
+
+async def _until(holds) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.02)

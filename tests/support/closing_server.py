@@ -1,0 +1,66 @@
+"""A Chat Completions server that closes connections that have been idle for a while, as real servers do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from tests.support.fake_openai import completion
+
+BODY = json.dumps(completion()).encode()
+
+
+class ClosingServer:
+    """Answers every request.
+
+    Args:
+        idle_after: seconds after which it closes an idle connection.
+        announced: the value of its Keep-Alive header; empty: it sends none.
+        delay: seconds before each answer.
+        lag: seconds from when it gives up a connection until that is noticed, as on a slow network. What is
+            sent meanwhile is lost.
+    """
+
+    def __init__(self, idle_after: float, announced: str = "", delay: float = 0.0, lag: float = 0.0) -> None:
+        self.url = ""
+        self.connections = 0
+        """How many were accepted."""
+        self.requests = 0
+        self.writers: list[asyncio.StreamWriter] = []
+        self._idle_after = idle_after
+        self.delay = delay
+        self._lag = lag
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(BODY)}\r\n"
+        head += f"keep-alive: {announced}\r\n" if announced else ""
+        self._response = f"{head}\r\n".encode() + BODY
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.append(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+            while True:
+                async with asyncio.timeout(self._idle_after):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                for line in head.lower().split(b"\r\n"):
+                    if line.startswith(b"content-length:"):
+                        await reader.readexactly(int(line.partition(b":")[2]))
+                self.requests += 1
+                await asyncio.sleep(self.delay)
+                writer.write(self._response)
+        await asyncio.sleep(self._lag)
+        writer.close()
+
+
+@asynccontextmanager
+async def closing_server(
+    idle_after: float, announced: str = "", lag: float = 0.0
+) -> AsyncIterator[ClosingServer]:
+    fake = ClosingServer(idle_after, announced, lag=lag)
+    server = await asyncio.start_server(fake.serve, "127.0.0.1", 0, backlog=1024)
+    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield fake
+    finally:
+        server.close()
