@@ -31,6 +31,7 @@ from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, RoutingTable
 from clawdbot_model_gateway.core.token_counts import TokenCounts
+from clawdbot_model_gateway.failure_wiring import FailureMetrics
 from clawdbot_model_gateway.metrics import BackendMetrics
 from clawdbot_model_gateway.stores.file.slot_table import SlotTable
 from clawdbot_model_gateway.tokenizer_files import load_tokenizer
@@ -51,6 +52,7 @@ class Components:
     slot_tables: Sequence[SlotTable]
     replies: CachedReplies | None
     cache_metrics: CacheMetrics
+    failure_metrics: FailureMetrics
     hooks: HookClient
     plugins: Dependency
     gateway_servicer: ModelGatewayServiceServicer
@@ -84,7 +86,10 @@ class GatewayApplication(Application):
     @override
     def add_metrics(self, registry: CollectorRegistry) -> Callable[[], None]:
         metrics = BackendMetrics(registry)
-        for each in self._components.cache_metrics.collectors:
+        for each in (
+            *self._components.cache_metrics.collectors,
+            *self._components.failure_metrics.collectors,
+        ):
             registry.register(each)
         backends = self._components.backends
         for backend in backends.values():

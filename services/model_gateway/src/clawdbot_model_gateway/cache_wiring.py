@@ -18,7 +18,9 @@ from clawdbot_model_gateway.settings import BackendSettings, CacheSettings
 from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
 from clawdbot_model_gateway.stores.in_memory.reply_cache import InMemoryReplyCache
 
-WITHOUT_EFFECT: Final = frozenset({"name", "models", "api_key", "tokenizer", "http", "queue", "headers"})
+WITHOUT_EFFECT: Final = frozenset(
+    {"name", "models", "api_key", "tokenizer", "http", "queue", "retry", "headers"}
+)
 """Settings of a backend that do not change a reply; headers are added with their values. All others do."""
 
 

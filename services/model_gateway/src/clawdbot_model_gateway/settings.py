@@ -23,6 +23,8 @@ from clawdbot_servicekit.settings.values import MAX_COUNT, matching, resolve_pat
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
+from clawdbot_model_gateway.retry_settings import RetrySettings
+
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
 
@@ -53,8 +55,10 @@ class HttpSettings(Section):
     """For name resolution, connection and TLS handshake together."""
     read_timeout: Annotated[Seconds, Field(gt=0)] = 300.0
     """Time without data before the reply begins. Models that reason before they answer need a long one."""
+    first_content_timeout: Annotated[Seconds, Field(gt=0)] | None = None
+    """Time until the reply has content: waiting, connecting and signs of life included. Omitted: no limit."""
     idle_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
-    """Time without data in the middle of a reply."""
+    """Time without content in the middle of a reply; before its first content, time without data."""
     pool_size: Annotated[Whole, Field(ge=1, le=65_536)] = 500
     """Requests that are sent at the same time, each on its connection; more wait, up to their deadline."""
     keep_alive: Seconds = 30.0
@@ -134,6 +138,7 @@ class BackendSettings(Section):
     """Additional headers of each request."""
     http: HttpSettings = HttpSettings()
     queue: QueueSettings = QueueSettings()
+    retry: RetrySettings = RetrySettings()
 
     max_tokens: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Default for requests that do not set it; so are the fields below."""

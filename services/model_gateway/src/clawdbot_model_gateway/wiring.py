@@ -32,6 +32,7 @@ from clawdbot_model_gateway.core.scheduling.adaptive_limit import AdaptiveLimit
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.core.token_counts import TokenCounts
 from clawdbot_model_gateway.core.validation import RequestLimits
+from clawdbot_model_gateway.failure_wiring import FailureMetrics, failure_policy
 from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import AdaptiveConcurrency, GatewaySettings, QueueSettings
@@ -66,7 +67,8 @@ def build(
     plan = plan_backends(settings, providers, find_local_model())
     slot_locks = ProcessLocks(settings.state_dir / FOLDER / "processes")
     slot_tables = _slot_tables(plan, settings, slot_locks)
-    backends = _backends(plan, providers, slot_tables)
+    failure_metrics = FailureMetrics()
+    backends = _backends(plan, providers, slot_tables, failure_metrics)
     switching = settings.gateway.switching
     override_store = (
         FileAliasOverrideStore(settings.state_dir / FOLDER) if switching else InMemoryAliasOverrideStore()
@@ -95,6 +97,7 @@ def build(
         slot_tables=[*slot_tables.values()],
         replies=replies,
         cache_metrics=cache_metrics,
+        failure_metrics=failure_metrics,
         hooks=hooks,
         plugins=(
             Dependency("plugins", hooks.check) if plugins_channel else absent_peer("plugins", WITHOUT_PLUGINS)
@@ -106,7 +109,10 @@ def build(
 
 
 def _backends(
-    plan: BackendPlan, available: Mapping[str, EntryPoint], slot_tables: Mapping[str, SlotTable]
+    plan: BackendPlan,
+    available: Mapping[str, EntryPoint],
+    slot_tables: Mapping[str, SlotTable],
+    failure_metrics: FailureMetrics,
 ) -> dict[str, Backend]:
     backends = {}
     for name, settings in plan.backends.items():
@@ -122,6 +128,7 @@ def _backends(
             scheduler=_scheduler(path, settings.queue, provider.max_concurrency, slot_tables.get(name)),
             default_temperature=settings.temperature,
             fingerprint=fingerprint(settings),
+            failure=failure_policy(name, settings, failure_metrics),
         )
     return backends
 

@@ -20,6 +20,7 @@ from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.errors import BackendTimeout, ModelMissing, Shed
+from clawdbot_model_gateway.core.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
@@ -54,9 +55,16 @@ class Backend:
     """Of all settings that change its replies, so that a reply is not cached across a change of them."""
     scheduler: Scheduler = field(default_factory=lambda: Scheduler(NO_LIMIT, QueueLimits(), time.monotonic))
     """Decides which request is sent next; by default all are, at once."""
+    failure: FailurePolicy = field(default_factory=FailurePolicy)
+    """How long it is waited for, and how often it is asked again."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)
 
-    def slot(self, request: GenerateRequest | EmbedRequest, attempt: Attempt | None = None) -> Slot:
+    def slot(
+        self,
+        request: GenerateRequest | EmbedRequest,
+        attempt: Attempt | None = None,
+        expires_at: float = math.inf,
+    ) -> Slot:
         """The way to the provider while the context lasts: `async with backend.slot(…) as provider`.
 
         Every call goes through it, so that admission, queueing, concurrency and accounting have one place.
@@ -66,8 +74,9 @@ class Backend:
             request: what is sent: its priority and its size count.
             attempt: its time to first content is a sign of the backend's load; None where the reply is not
                 streamed.
+            expires_at: when a slot is of no use any more (time.monotonic), if before the call's deadline.
         """
-        return Slot(self, request, attempt)
+        return Slot(self, request, attempt, expires_at)
 
     @property
     def in_flight(self) -> int:
@@ -143,14 +152,19 @@ class Backend:
 class Slot:
     """The right to send one request to a backend. Leaving the context frees it, exactly once."""
 
-    __slots__ = ("_attempt", "_backend", "_began_at", "_request", "_waited")
+    __slots__ = ("_attempt", "_backend", "_began_at", "_expires_at", "_request", "_waited")
 
     def __init__(
-        self, backend: Backend, request: GenerateRequest | EmbedRequest, attempt: Attempt | None
+        self,
+        backend: Backend,
+        request: GenerateRequest | EmbedRequest,
+        attempt: Attempt | None,
+        expires_at: float,
     ) -> None:
         self._backend = backend
         self._request = request
         self._attempt = attempt
+        self._expires_at = expires_at
         self._began_at = self._waited = 0.0
 
     async def __aenter__(self) -> Provider:
@@ -182,7 +196,7 @@ class Slot:
             self._request.priority if self._request.priority in CLASSES else PRIORITY_STANDARD,
             current_caller().tenant,
             _estimated_tokens(self._request),
-            math.inf if left is None else now + left - deadline.MARGIN,
+            self._expires_at if left is None else min(self._expires_at, now + left - deadline.MARGIN),
             partial(_end_wait, turn),
         )
         timer = loop.call_later(waiter.expires_at - now, scheduler.expire, waiter)
