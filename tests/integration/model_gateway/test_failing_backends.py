@@ -157,6 +157,45 @@ async def test_the_wait_in_the_queue_is_part_of_the_share(tmp_path, a, b, rpc, c
         first.cancel()
 
 
+def shared():
+    return asks("the same", cache=CachePolicy(mode=CachePolicy.MODE_USE))
+
+
+async def test_a_shared_call_waits_in_the_queue_for_as_long_as_one_of_its_followers(tmp_path, a):
+    section = compatible(a.url, api_key=KEY, models=["m"], queue={"concurrency": 1})
+    async with gateway(tmp_path, model=section) as served:
+        (one,) = served.application._components.backends.values()
+        held = asyncio.Event()
+        a.will(Answer([held, sse(*text_chunks("first"))]))
+        first = asyncio.create_task(served.client.run(asks("first"), "stream"))
+        await until(lambda: a.asked)
+        short = asyncio.create_task(served.client.fault(shared(), "stream", seconds=0.5))
+        await until(lambda: one.scheduler.waiting == 1)
+        long = asyncio.create_task(served.client.run(shared(), "stream"))
+        assert (await short).code in {"RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
+        await asyncio.sleep(0.3)
+        assert one.scheduler.waiting == 1
+        held.set()
+        assert text_of(await long) == "Good evening."
+        await first
+        assert requests_of(a) == 2
+        assert served.idle
+
+
+async def test_a_shared_call_that_cannot_have_its_turn_in_time_is_refused_at_once(tmp_path, a):
+    section = compatible(a.url, api_key=KEY, models=["m"], queue={"concurrency": 1})
+    async with gateway(tmp_path, model=section) as served:
+        slow = Answer([*every(0.5, COMMENT)[:2], sse(*text_chunks("slow"))])
+        a.will(*[slow] * 6)
+        for number in range(5):
+            await served.client.run(asks(f"slow {number}"), "stream")
+        busy = asyncio.create_task(served.client.run(asks("busy"), "stream"))
+        await until(lambda: requests_of(a) == 6)
+        fault = await served.client.fault(shared(), "stream", seconds=0.25)
+        assert (fault.code, fault.reason) == ("RESOURCE_EXHAUSTED", "DEADLINE_UNREACHABLE")
+        await busy
+
+
 async def test_a_silent_backend_leaves_time_for_the_fallback_of_an_embedding(tmp_path, a, b):
     async with gateway(tmp_path, models=two(a, b)) as served:
         a.will(HOLD)
