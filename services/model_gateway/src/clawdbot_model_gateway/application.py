@@ -32,6 +32,7 @@ from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS
 from clawdbot_model_gateway.core.token_counts import TokenCounts
+from clawdbot_model_gateway.failure_wiring import FailureMetrics
 from clawdbot_model_gateway.metrics import BackendMetrics
 
 
@@ -53,6 +54,7 @@ class Components:
     """Held where there are several workers."""
     replies: CachedReplies | None
     cache_metrics: CacheMetrics
+    failure_metrics: FailureMetrics
     hooks: HookClient
     plugins: Dependency
     gateway_servicer: ModelGatewayServiceServicer
@@ -83,7 +85,10 @@ class GatewayApplication(Application):
     @override
     def add_metrics(self, registry: CollectorRegistry) -> Callable[[], None]:
         metrics = BackendMetrics(registry)
-        for each in self._components.cache_metrics.collectors:
+        for each in (
+            *self._components.cache_metrics.collectors,
+            *self._components.failure_metrics.collectors,
+        ):
             registry.register(each)
         components = self._components
         components.lifecycle.observer = metrics.observer

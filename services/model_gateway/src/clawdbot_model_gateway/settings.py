@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.breaker_settings import BreakerSettings
 from clawdbot_model_gateway.key_settings import KeySettings
+from clawdbot_model_gateway.retry_settings import RetrySettings
 from clawdbot_model_gateway.routing_settings import AliasSettings, BalanceSettings, RuleSettings
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
@@ -57,8 +58,10 @@ class HttpSettings(Section):
     """For name resolution, connection and TLS handshake together."""
     read_timeout: Annotated[Seconds, Field(gt=0)] = 300.0
     """Time without data before the reply begins. Models that reason before they answer need a long one."""
+    first_content_timeout: Annotated[Seconds, Field(gt=0)] | None = None
+    """Time until the reply has content: waiting, connecting and signs of life included. Omitted: no limit."""
     idle_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
-    """Time without data in the middle of a reply."""
+    """Time without content in the middle of a reply; before its first content, time without data."""
     pool_size: Annotated[Whole, Field(ge=1, le=65_536)] = 500
     """Requests that are sent at the same time, each on its connection; more wait, up to their deadline."""
     keep_alive: Seconds | None = None
@@ -143,6 +146,7 @@ class BackendSettings(Section):
     http: HttpSettings = HttpSettings()
     queue: QueueSettings = QueueSettings()
     breaker: BreakerSettings = BreakerSettings()
+    retry: RetrySettings = RetrySettings()
 
     max_tokens: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Default for requests that do not set it; so are the fields below."""

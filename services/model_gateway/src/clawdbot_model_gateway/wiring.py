@@ -38,6 +38,7 @@ from clawdbot_model_gateway.core.scheduling.adaptive_limit import AdaptiveLimit
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.core.token_counts import TokenCounts
 from clawdbot_model_gateway.core.validation import RequestLimits
+from clawdbot_model_gateway.failure_wiring import FailureMetrics, failure_policy
 from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import AdaptiveConcurrency, GatewaySettings, QueueSettings
@@ -73,6 +74,7 @@ def build(
     """
     providers = installed_providers() if available is None else available
     plan = plan_backends(settings, providers, find_local_model())
+    failure_metrics = FailureMetrics()
     several = settings.server.workers > 1
     folder = settings.state_dir / FOLDER
     locks = ProcessLocks(folder / "processes")
@@ -83,7 +85,7 @@ def build(
         # Their slots are shared where several workers have them and the limit is for all together.
         shared = several and backend.queue.concurrency is not None
         slots = SlotTable(folder / "slots" / name, locks) if shared else None
-        return _backend(name, plan, providers, slots, drains)
+        return _backend(name, plan, providers, slots, drains=drains, failure_metrics=failure_metrics)
 
     backends = BackendSet({name: make_backend(name, plan) for name in plan.backends})
     reports = FileWorkerReports(folder / "reports", locks) if several else None
@@ -134,6 +136,7 @@ def build(
         locks=locks,
         replies=replies,
         cache_metrics=cache_metrics,
+        failure_metrics=failure_metrics,
         hooks=hooks,
         plugins=(
             Dependency("plugins", hooks.check) if plugins_channel else absent_peer("plugins", WITHOUT_PLUGINS)
@@ -149,7 +152,9 @@ def _backend(
     plan: BackendPlan,
     available: Mapping[str, EntryPoint],
     slots: SlotTable | None,
+    *,
     drains: DrainStore,
+    failure_metrics: FailureMetrics,
 ) -> Backend:
     settings, path = plan.backends[name], plan.config_paths[name]
     provider = make_provider(path, settings, available)
@@ -163,6 +168,7 @@ def _backend(
         scheduler=_scheduler(path, settings.queue, provider.max_concurrency, slots),
         default_temperature=settings.temperature,
         fingerprint=fingerprint(settings),
+        failure=failure_policy(name, settings, failure_metrics),
         breaker=_breaker(name, settings.breaker),
         drains=drains,
     )

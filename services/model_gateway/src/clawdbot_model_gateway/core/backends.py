@@ -29,6 +29,7 @@ from clawdbot_model_gateway.core.errors import (
     ModelMissing,
     Shed,
 )
+from clawdbot_model_gateway.core.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.peak_ewma import PeakEwma
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
@@ -81,6 +82,8 @@ class Backend:
     """Whether a reload has removed or replaced it, and it is stopped."""
     predecessor: Backend | None = None
     """The backend that it has replaced, while that one finishes its requests."""
+    failure: FailurePolicy = field(default_factory=FailurePolicy)
+    """How long it is waited for, and how often it is asked again."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)
 
     def slot(
@@ -286,8 +289,9 @@ class Slot:
         elif error is None:
             self._backend.latency.answered(seconds, now)
         else:
+            silence = min(SILENCE, self._backend.failure.first_content_timeout or SILENCE)
             # Timers may be a moment early.
-            if now >= self._expires_at - 0.001 and seconds >= SILENCE:
+            if now >= self._expires_at - 0.001 and seconds >= silence - 0.01:
                 error = BackendTimeout("no content in time")
             self._backend.latency.failed(error, seconds, now)
         if self._breaker is not None:

@@ -80,7 +80,10 @@ class Embeddings:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
                 try:
-                    async with backend.slot(request) as provider:
+                    async with (
+                        attempt.within(backend.failure),
+                        backend.slot(request, expires_at=attempt.expires_at) as provider,
+                    ):
                         attempt.model = await backend.model_for(attempt.target.model)
                         if not isinstance(provider, Embedder):
                             raise CannotEmbed(

@@ -55,6 +55,8 @@ class ModelError(Exception):
     """Whether the same request may succeed on another backend."""
     transient: ClassVar[bool] = False
     """Whether the same request may succeed on this backend later."""
+    may_resend: ClassVar[bool] = False
+    """Whether the backend has certainly not worked on the request, so that it may be sent to it once more."""
 
     def __init__(self, summary: str, *, quote: str = "", retry_after: float | None = None) -> None:
         """An error of a backend.
@@ -102,6 +104,7 @@ class RateLimited(ModelError):
     reason = "BACKEND_RATE_LIMITED"
     advice = "Try again later, or add a fallback target."
     transient = True
+    may_resend = True
 
 
 class LimitTooSmall(ModelError):
@@ -130,6 +133,7 @@ class BackendOverloaded(ModelError):
     reason = "BACKEND_OVERLOADED"
     advice = "Try again later, or add a fallback target."
     transient = True
+    may_resend = True
 
 
 class BackendFailed(ModelError):
@@ -146,6 +150,7 @@ class BackendUnreachable(ModelError):
     reason = "BACKEND_UNREACHABLE"
     advice = "Check that it runs and that the endpoint's host, port and scheme are correct."
     transient = True
+    may_resend = True
 
 
 class NameNotResolved(BackendUnreachable):
@@ -177,7 +182,10 @@ class BackendTimeout(ModelError):
     """The backend sent nothing for longer than its settings allow."""
 
     reason = "BACKEND_TIMEOUT"
-    advice = "Raise the backend's read_timeout or idle_timeout, or ask for fewer tokens."
+    advice = (
+        "Give the call a longer deadline, raise the backend's read_timeout, first_content_timeout or "
+        "idle_timeout, or ask for fewer tokens."
+    )
     transient = True
 
 
@@ -262,6 +270,7 @@ class QueueFull(ModelError):
     reason = "QUEUE_FULL"
     advice = "Try again later, add a fallback target, or raise the backend's queue.concurrency."
     transient = True
+    may_resend = True
 
 
 class QueueTimeout(ModelError):
@@ -270,6 +279,7 @@ class QueueTimeout(ModelError):
     reason = "QUEUE_TIMEOUT"
     advice = "Try again later, add a fallback target, or raise the backend's queue.concurrency."
     transient = True
+    may_resend = True
 
 
 class DeadlineUnreachable(ModelError):
@@ -278,6 +288,7 @@ class DeadlineUnreachable(ModelError):
     reason = "DEADLINE_UNREACHABLE"
     advice = "Try again later or with a longer deadline, or add a fallback target."
     transient = True
+    may_resend = True
 
 
 class BreakerOpen(ModelError):

@@ -1,8 +1,9 @@
 """Answers requests for a reply, from the first backend that gives one.
 
 Generate and StreamGenerate are one path: a reply is its events, and Generate accumulates them. The first
-event with content commits the call to its backend. An error before it moves on to the next target, within
-what remains of the deadline. An error after it ends the call, since sent events cannot be taken back.
+event with content commits the call to its backend. An error before it, or no content in time, moves on to the
+next target, within what remains of the deadline. An error after it ends the call, since sent events cannot be
+taken back; after silence the reply ends as truncated.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
-from clawdbot_model_gateway.core.errors import ModelError
+from clawdbot_model_gateway.core.errors import BackendTimeout, ModelError
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
@@ -86,31 +87,46 @@ class Generation:
                 use = None if self._replies is None else self._replies.use(request, backend)
                 upstream = partial(self._upstream, backend, attempt, send)
                 try:
-                    if self._replies is None or use is None:
-                        opened = upstream(attempt.record_usage)
-                    else:
-                        attempt.model = await backend.model_for(attempt.target.model)
-                        opened = self._replies.open(
-                            use, attempt, backend, upstream, whole=send is _send_unary
-                        )
-                    async with opened as events:
-                        async for event in events:
-                            for each in attempt.take(event):
-                                yield each
-                    attempt.end()
+                    async with attempt.within(backend.failure, backend.failure.first_content_timeout):
+                        if self._replies is None or use is None:
+                            opened = upstream(attempt.record_usage, attempt.expires_at)
+                        else:
+                            attempt.model = await backend.model_for(attempt.target.model)
+                            opened = self._replies.open(
+                                use, attempt, backend, upstream, whole=send is _send_unary
+                            )
+                        async with opened as events:
+                            async for event in events:
+                                for each in attempt.take(event):
+                                    yield each
+                        attempt.end()
                 except ModelError as error:
-                    attempts.record_error(attempt, error)
+                    if attempt.first_content is None or not isinstance(error, BackendTimeout):
+                        attempts.record_error(attempt, error)
+                        continue
+                    rest = attempt.cut_off(error)
                 else:
                     return
+                for each in rest:
+                    yield each
+                return
 
     @asynccontextmanager
     async def _upstream(
-        self, backend: Backend, attempt: Attempt, send: Send, record_usage: RecordUsage
+        self,
+        backend: Backend,
+        attempt: Attempt,
+        send: Send,
+        record_usage: RecordUsage,
+        expires_at: float,
     ) -> AsyncIterator[AsyncGenerator[Event]]:
         """The events of the backend's reply; the cost of a reply that nobody may see is recorded."""
+        if backend.failure.first_content_timeout is not None:
+            # Only in a stream can silence be distinguished from a long reply.
+            send = _send_streaming
         # The time to the first content says nothing where the whole reply comes at once.
         streamed = attempt if send is _send_streaming else None
-        async with backend.slot(attempt.request, streamed) as provider:
+        async with backend.slot(attempt.request, streamed, expires_at) as provider:
             attempt.model = await backend.model_for(attempt.target.model)
             source = await with_format_emulation(
                 provider,
