@@ -29,6 +29,7 @@ class ClosingServer:
         """How many were accepted."""
         self.requests = 0
         self.writers: list[asyncio.StreamWriter] = []
+        self.serving: list[asyncio.Task[None]] = []
         self._idle_after = idle_after
         self.delay = delay
         self._lag = lag
@@ -39,6 +40,9 @@ class ClosingServer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.writers.append(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.append(task)
         with suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             while True:
                 async with asyncio.timeout(self._idle_after):
@@ -64,3 +68,6 @@ async def closing_server(
         yield fake
     finally:
         server.close()
+        for writer in fake.writers:
+            writer.transport.abort()
+        await asyncio.gather(*fake.serving, return_exceptions=True)

@@ -57,6 +57,32 @@ async def test_no_request_is_lost_when_the_server_gives_up_its_connection(tmp_pa
     assert server.requests == 40
 
 
+async def test_a_server_that_does_not_say_when_it_gives_up_shows_it(tmp_path):
+    async with (
+        closing_server(1.0, lag=0.3) as server,
+        gateway(tmp_path, model=compatible(server.url, models=["m"])) as served,
+    ):
+        await ask_after(served, 0)
+        # This one finds that the connection has been ended …
+        await ask_after(served, 1.5)
+        # … so this one does not take it to be open, although its end has not arrived.
+        await ask_after(served, 1.1)
+        assert (server.requests, server.connections) == (3, 3)
+
+
+async def test_a_connection_that_is_used_often_is_kept_after_a_server_has_shown_its_limit(tmp_path):
+    async with (
+        closing_server(1.0) as server,
+        gateway(tmp_path, model=compatible(server.url, models=["m"])) as served,
+    ):
+        await ask_after(served, 0)
+        await ask_after(served, 1.5)
+        before = server.connections
+        for _ in range(5):
+            await ask_after(served, 0.1)
+        assert server.connections == before
+
+
 async def test_an_end_that_the_event_loop_has_not_seen_yet_is_noticed():
     async with closing_server(60) as server:
         pool = HttpPool(server.url, HttpSettings(), headers={}, query={}, errors=ErrorMapper([]))

@@ -21,7 +21,7 @@ from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.peers import InProcessPeers
 from clawdbot_servicekit.settings import load
 
-from tests.support.fake_openai import KEY, fake_openai
+from tests.support.fake_openai import HOLD, KEY, fake_openai
 from tests.support.gateway_service import Client, Served, _Settings, compatible
 from tests.support.generate_requests import asks
 from tests.support.ports import free_port
@@ -158,6 +158,21 @@ async def test_requests_in_flight_finish_on_the_old_backend(config, tmp_path, rp
             else "".join(part.text for part in reply.message.parts)
         )
         assert text == STREAM["text"]
+
+
+async def test_a_stop_closes_backends_that_still_finish_requests(config, tmp_path):
+    async with fake_openai() as server:
+        server.will(HOLD)
+        config.write(models(a=compatible(server.url, api_key=KEY, models=["m"]), b=scripted("B")))
+        async with loaded(config, tmp_path) as served:
+            old = served.application._components.backends["a"]
+            call = asyncio.create_task(served.client.run(asks("x", model="a/m"), "stream"))
+            await _until(lambda: old.in_flight)
+            config.write(models(b=scripted("B")))
+            await reload(served.client)
+            assert old.provider.open_connections == 1
+        assert old.provider.open_connections == 0
+        await asyncio.gather(call, return_exceptions=True)
 
 
 BROKEN = {
@@ -311,6 +326,11 @@ async def test_all_workers_get_the_new_configuration(config, tmp_path, how):
             else:
                 os.kill(workers.process.pid, signal.SIGHUP)
                 assert await all_answer(text)
+        if how == "rpc":
+            await workers.replace_all()
+            assert await all_answer("A2")
+            changes = await reload(clients[0])
+            assert (changes.kept, changes.pending_workers) == (["a", "keep"], 0)
         config.path.write_text("models: {")
         if how == "rpc":
             assert (await refusal(clients[0])).reason == "CONFIGURATION_INVALID"

@@ -7,7 +7,7 @@ import signal
 import sys
 
 import pytest
-from clawdbot_model_gateway.stores.file.slot_table import SlotTable
+from clawdbot_model_gateway.stores.file.slot_table import MAX_ROWS, SlotTable
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.process_locks import ProcessLocks
 from hypothesis import HealthCheck, given, settings
@@ -121,7 +121,7 @@ def test_an_unusable_folder_stops_the_start(tmp_path):
 CHILD = """
 import sys, time
 from pathlib import Path
-from clawdbot_model_gateway.stores.file.slot_table import SlotTable
+from clawdbot_model_gateway.stores.file.slot_table import MAX_ROWS, SlotTable
 from clawdbot_servicekit.process_locks import ProcessLocks
 folder = Path(sys.argv[1])
 locks = ProcessLocks(folder / "processes")
@@ -191,3 +191,18 @@ def test_no_slot_is_lost_and_none_given_twice(tmp_path_factory, limit, steps):
         assert sum(taken) == limit or not any(waiting)
     finally:
         workers.close()
+
+
+def test_a_table_that_is_closed_leaves_its_row_to_others(tmp_path):
+    """Each reload of a backend that has changed opens its table again, in the same process."""
+    locks = ProcessLocks(tmp_path / "processes")
+    locks.open()
+    first = SlotTable(tmp_path / "slots", locks)
+    first.open()
+    for _ in range(2 * MAX_ROWS):
+        again = SlotTable(tmp_path / "slots", locks)
+        again.open()
+        again.close()
+    assert first.take(1, 0)
+    first.close()
+    locks.close()

@@ -12,7 +12,7 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
 from clawdbot_model_gateway.core.backend_set import BackendSet
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.drains import DrainStore
+from clawdbot_model_gateway.core.drains import DrainNotRecorded, DrainStore
 from clawdbot_model_gateway.core.errors import ConfigurationInvalid
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import Reload
@@ -66,7 +66,8 @@ class BackendLifecycle:
         self._load = load
         self._reloads = reloads
         self._tried = 0
-        """Number of the last reload that this worker has begun at the request of another one."""
+        """Number of the last reload that this worker has begun at the request of another one. It is 0 at the
+        start, so that none is missed that was asked for after this process had read the file."""
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self.observer: Callable[[str], QueueObserver] | None = None
@@ -84,10 +85,10 @@ class BackendLifecycle:
         """
         if self._reloads is not None:
             self._reloads.open()
-            self._tried = self._load.reloads = self._reloads.value
         for name, backend in self._backends.items():
             await self._open(backend, self._plan, name)
-        await self._put_in_place(self._plan, {**self._backends}, new={*self._backends})
+        unused = await self._put_in_place(self._plan, {**self._backends}, new={*self._backends})
+        await asyncio.gather(*map(_close, unused))
 
     async def stop(self) -> None:
         """Stops all backends, also those that still finish requests. Safe after a failed start."""
@@ -111,7 +112,7 @@ class BackendLifecycle:
                 for name, backend in made.items():
                     await self._open(backend, plan, name)
                 backends = {name: made.get(name) or old[name] for name in plan.backends}
-                await self._put_in_place(plan, backends, new={*made})
+                unused = await self._put_in_place(plan, backends, new={*made})
             except BaseException:
                 await asyncio.gather(*map(_close, made.values()))
                 raise
@@ -119,7 +120,8 @@ class BackendLifecycle:
             for name in (*changes.changed, *changes.removed):
                 self._retire(old[name], self._backends.get(name))
             for name in self._drains.names & {*changes.removed}:
-                self._drains.apply(name, drained=False)
+                self._forget_drain(name)
+            await asyncio.gather(*map(_close, unused))
         log.info(
             "models_reloaded",
             added=changes.added,
@@ -187,8 +189,12 @@ class BackendLifecycle:
 
     async def _put_in_place(
         self, plan: BackendPlan, backends: Mapping[str, Backend], new: Collection[str]
-    ) -> None:
-        """Asks the new backends for their models, which connects to them; then changes all in one step."""
+    ) -> list[Backend]:
+        """Asks the new backends for their models, which connects to them; then changes all in one step.
+
+        Returns:
+            The backends that are not in use: candidates that did not answer.
+        """
         asked = [name for name in new if not backends[name].models_are_configured]
         others = [backends[name] for name in new if backends[name].models_are_configured]
         answers, _ = await asyncio.gather(
@@ -201,7 +207,6 @@ class BackendLifecycle:
         if not aliases:
             listed = {name: len(each.models) for name, each in backends.items()}
             aliases, self.reason = default_aliases(plan, unlisted, listed)
-            # The candidates that did not answer are not in use.
             used = {target.backend for targets in aliases.values() for target in targets}
             chosen = {name: each for name, each in backends.items() if name in used or name not in unlisted}
         models = dict(self._router.configured.backends)
@@ -215,7 +220,14 @@ class BackendLifecycle:
         self._plan, self.unlisted = plan, {**kept, **unlisted}
         self._backends.replace(chosen)
         self._router.configure(RoutingTable({name: models[name] for name in chosen}, aliases, plan.policy))
-        await asyncio.gather(*(_close(backends[name]) for name in backends.keys() - chosen.keys()))
+        return [backends[name] for name in backends.keys() - chosen.keys()]
+
+    def _forget_drain(self, name: str) -> None:
+        """A backend that gets the name later is another one."""
+        try:
+            self._drains.apply(name, drained=False)
+        except DrainNotRecorded as error:
+            log.warning("drain_not_forgotten", backend=name, reason=error.explanation)
 
     def _retire(self, backend: Backend, successor: Backend | None) -> None:
         if successor is not None:
@@ -223,13 +235,15 @@ class BackendLifecycle:
         self._spawn(self._close_when_idle(backend, successor))
 
     async def _close_when_idle(self, backend: Backend, successor: Backend | None) -> None:
-        await asyncio.sleep(RETIRE_AFTER)
-        while backend.in_flight:  # noqa: ASYNC110 - looked at seldom, and the hot path sets no event
-            await asyncio.sleep(RETIRE_POLL)
-        backend.removed = True
-        if successor is not None and successor.predecessor is backend:
-            successor.predecessor = None
-        await _close(backend)
+        try:
+            await asyncio.sleep(RETIRE_AFTER)
+            while backend.in_flight:  # noqa: ASYNC110 - looked at seldom, and the hot path sets no event
+                await asyncio.sleep(RETIRE_POLL)
+        finally:
+            backend.removed = True
+            if successor is not None and successor.predecessor is backend:
+                successor.predecessor = None
+            await _close(backend)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -3,12 +3,16 @@
 A server closes idle connections by its own clock. A request that is sent at that moment is lost, and a POST
 is never sent twice. So a connection is left alone before the server's time is over, and where its end has
 already arrived. The connection that was used last is used first, so that the others can go.
+
+The server's time is what its Keep-Alive header says. Where it sends none, it shows: a connection that was
+found ended was idle for too long.
 """
 
 from __future__ import annotations
 
 import re
 import select
+import time
 from typing import Any, Final
 
 import aiohttp
@@ -21,10 +25,19 @@ SERVER_TIMEOUT: Final = re.compile(r"(?i)\btimeout\s*=\s*(\d{1,9})\b")
 MARGIN: Final = 1.0
 """Seconds before the server's time is over; half of it where it is short. The header has whole seconds, and
 the server's clock started when it had answered."""
+MIN_LEARNED: Final = 0.5
+"""Seconds: a server that restarts ends connections however briefly they were idle."""
+LEARNED_FOR: Final = 600.0
+"""Seconds after which what was learned is forgotten, for the same reason."""
 
 
 class IdleConnections(aiohttp.BaseConnector):
     """What both connectors have in common."""
+
+    def __init__(self, *args: Any, keepalive_timeout: float, **more: Any) -> None:
+        super().__init__(*args, keepalive_timeout=keepalive_timeout, **more)
+        self._configured = keepalive_timeout
+        self._forget_at = float("inf")
 
     @property
     def open(self) -> int:
@@ -41,22 +54,35 @@ class IdleConnections(aiohttp.BaseConnector):
         """Number of requests that wait for a connection, as there are as many as may be."""
         return sum(map(len, self._waiters.values()))
 
-    def limit_idle_time(self, configured: float, header: str) -> None:
-        """Leaves connections alone before a server closes them that sends such a Keep-Alive header."""
+    def respect(self, header: str) -> None:
+        """Leaves connections alone before a server ends them that sends such a Keep-Alive header."""
         found = SERVER_TIMEOUT.search(header)
         if found is not None:
             seconds = int(found[1])
-            self._keepalive_timeout = min(configured, seconds - min(MARGIN, seconds / 2))
+            self._keepalive_timeout = min(self._configured, seconds - min(MARGIN, seconds / 2))
+            self._forget_at = float("inf")
 
     @override
     async def _get(self, key: Any, traces: Any) -> Connection | None:
+        now = time.monotonic()
+        if now > self._forget_at:
+            self._keepalive_timeout, self._forget_at = self._configured, float("inf")
         idle = self._conns.get(key)
         while idle:
-            if _can_be_used(idle[-1][0]):
+            protocol, released_at = idle[-1]
+            if _can_be_used(protocol):
                 idle.rotate(1)  # aiohttp takes the first one
                 break
-            idle.pop()[0].close()
+            self._learn(now - released_at, now)
+            idle.pop()
+            protocol.close()
         return await super()._get(key, traces)
+
+    def _learn(self, seconds: float, now: float) -> None:
+        """The server has ended a connection that was idle for no longer than this."""
+        limit = max(MIN_LEARNED, seconds / 2)
+        if self._keepalive_timeout is None or limit < self._keepalive_timeout:
+            self._keepalive_timeout, self._forget_at = limit, now + LEARNED_FOR
 
 
 class TcpConnector(IdleConnections, aiohttp.TCPConnector):

@@ -238,7 +238,7 @@ class HttpPool:
         response = await self._send_with_retry(method, url, body)
         announced = response.headers.get("keep-alive")
         if announced is not None and self._connector is not None:
-            self._connector.limit_idle_time(self._keep_alive, announced)
+            self._connector.respect(announced)
         if response.status == 200:
             return response
         raise await self._error_of(response)
