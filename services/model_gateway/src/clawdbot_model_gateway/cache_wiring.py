@@ -19,7 +19,7 @@ from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
 from clawdbot_model_gateway.stores.in_memory.reply_cache import InMemoryReplyCache
 
 WITHOUT_EFFECT: Final = frozenset(
-    {"name", "models", "api_key", "tokenizer", "http", "queue", "retry", "headers"}
+    {"name", "models", "api_key", "tokenizer", "http", "queue", "retry", "hedge", "headers"}
 )
 """Settings of a backend that do not change a reply; headers are added with their values. All others do."""
 

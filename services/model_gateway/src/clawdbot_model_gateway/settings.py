@@ -23,7 +23,7 @@ from clawdbot_servicekit.settings.values import MAX_COUNT, matching, resolve_pat
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
-from clawdbot_model_gateway.retry_settings import RetrySettings
+from clawdbot_model_gateway.retry_settings import HedgeSettings, RetrySettings
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
@@ -139,6 +139,7 @@ class BackendSettings(Section):
     http: HttpSettings = HttpSettings()
     queue: QueueSettings = QueueSettings()
     retry: RetrySettings = RetrySettings()
+    hedge: HedgeSettings | None = None
 
     max_tokens: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Default for requests that do not set it; so are the fields below."""
