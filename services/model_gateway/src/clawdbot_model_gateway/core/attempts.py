@@ -56,8 +56,8 @@ class Attempt:
         self.request = request
         self.target = target
         self.number = number
-        self.policy = FailurePolicy()
-        """Of the target's backend."""
+        self.policy: FailurePolicy | None = None
+        """Of the target's backend, once it is known."""
         self.model = ""
         """The vendor's name of its model; empty until it is known."""
         self.usage = Usage()
@@ -135,7 +135,8 @@ class Attempt:
         if not has_content(event):
             return ()
         self.first_content = time.monotonic() - self._started_at
-        self.policy.saw_first_content(self.first_content)
+        if self.policy is not None:
+            self.policy.saw_first_content(self.first_content)
         if self._timer is not None and not self._timer.expired():
             self._timer.reschedule(None)
         held, self._held = self._held, []
@@ -320,7 +321,11 @@ class RequestAttempts:
         Raises:
             ModelError: none may be asked again before the deadline.
         """
-        last = {attempt.target: (attempt.policy, error) for attempt, error in self._failed}
+        last = {
+            attempt.target: (attempt.policy, error)
+            for attempt, error in self._failed
+            if attempt.policy is not None
+        }
         tries = Counter(each.target for each in self.made)
         left = deadline.outgoing_timeout()
         waits = [

@@ -111,7 +111,13 @@ class Generation:
         self, attempts: RequestAttempts, attempt: Attempt, delay: float, send: Send
     ) -> AsyncGenerator[Event]:
         """What to send of an attempt, or of one at the next target that begins before it."""
-        leader = await race(attempts, attempt, delay, lambda each: Runner(each, self._events(each, send)))
+        leader = await race(
+            attempts,
+            attempt,
+            lambda each: Runner(each, self._events(each, send)),
+            delay=delay,
+            spend=self._backends[attempt.target.backend].failure.spend_hedge,
+        )
         if leader is None:
             return
         try:

@@ -38,7 +38,12 @@ class Runner:
 
 
 async def race(
-    attempts: RequestAttempts, attempt: Attempt, delay: float, start: Callable[[Attempt], Runner]
+    attempts: RequestAttempts,
+    attempt: Attempt,
+    start: Callable[[Attempt], Runner],
+    *,
+    delay: float,
+    spend: Callable[[], bool],
 ) -> Runner | None:
     """The attempt that had content first; the other one is cancelled. None if both failed.
 
@@ -48,8 +53,9 @@ async def race(
     Args:
         attempts: of the request; their next target is asked.
         attempt: the first one.
-        delay: seconds.
         start: begins an attempt.
+        delay: seconds.
+        spend: takes a hedge from the budget; False where none is left.
 
     Raises:
         ModelError: no other target can do better.
@@ -58,7 +64,7 @@ async def race(
     winner = None
     try:
         await asyncio.wait([runners[0].task], timeout=delay)
-        if not runners[0].task.done() and attempt.policy.spend_hedge():
+        if not runners[0].task.done() and spend():
             runners.append(start(await anext(attempts)))
         running = [*runners]
         while running:
