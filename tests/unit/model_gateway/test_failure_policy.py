@@ -82,6 +82,9 @@ class Seen:
     def retried(self):
         self.made += 1
 
+    def hedged(self):
+        self.made += 1
+
     def budget_spent(self):
         self.refused += 1
 

@@ -6,7 +6,7 @@ from prometheus_client import Counter
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from clawdbot_model_gateway.core.failure_policy import FailureObserver, FailurePolicy, RetryRule
+from clawdbot_model_gateway.core.failure_policy import FailureObserver, FailurePolicy, HedgeRule, RetryRule
 from clawdbot_model_gateway.settings import BackendSettings
 
 
@@ -20,9 +20,15 @@ class FailureMetrics:
             ("backend",),
             registry=None,
         )
+        self.hedges = Counter(
+            "clawdbot_backend_hedges",
+            "Requests that were sent to another target as well, since this backend took long to begin.",
+            ("backend",),
+            registry=None,
+        )
         self.refused_retries = Counter(
             "clawdbot_backend_retries_over_budget",
-            "Retries that were not made, since retries are too large a share of the requests.",
+            "Retries and hedges that were not made, since they are too large a share of the requests.",
             ("backend",),
             registry=None,
         )
@@ -30,17 +36,22 @@ class FailureMetrics:
     @property
     def collectors(self) -> list[Collector]:
         """All of them, to be registered."""
-        return [self.retries, self.refused_retries]
+        return [self.retries, self.hedges, self.refused_retries]
 
 
 class _Observer(FailureObserver):
     def __init__(self, backend: str, metrics: FailureMetrics) -> None:
         self._retries = metrics.retries.labels(backend)
+        self._hedges = metrics.hedges.labels(backend)
         self._refused_retries = metrics.refused_retries.labels(backend)
 
     @override
     def retried(self) -> None:
         self._retries.inc()
+
+    @override
+    def hedged(self) -> None:
+        self._hedges.inc()
 
     @override
     def budget_spent(self) -> None:
@@ -53,6 +64,7 @@ def failure_policy(backend: str, settings: BackendSettings, metrics: FailureMetr
     policy = FailurePolicy(
         settings.http.first_content_timeout,
         RetryRule(retry.attempts, retry.base, retry.max, retry.budget),
+        None if settings.hedge is None else HedgeRule(settings.hedge.after, settings.hedge.budget),
     )
     policy.observer = _Observer(backend, metrics)
     return policy

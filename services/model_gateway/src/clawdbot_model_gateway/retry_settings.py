@@ -1,4 +1,4 @@
-"""How often a backend is asked again: the section `retry` of a backend."""
+"""Second tries: the sections `retry` and `hedge` of a backend."""
 
 from __future__ import annotations
 
@@ -25,3 +25,12 @@ class RetrySettings(Section):
         if self.base > self.max:
             raise ValueError(f"base is {self.base:g} and max is {self.max:g}; base must not be above max")
         return self
+
+
+class HedgeSettings(Section):
+    """Another target of the alias, asked as well when this backend takes long to begin."""
+
+    after: Annotated[Seconds, Field(gt=0)] | None = None
+    """Time without content; omitted: as long as 95 of 100 recent requests took."""
+    budget: Annotated[Number, Field(ge=0, le=1)] = 0.05
+    """Hedges of all requests together, as a share of the requests; one in ten seconds is always allowed."""

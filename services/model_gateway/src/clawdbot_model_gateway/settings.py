@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.breaker_settings import BreakerSettings
 from clawdbot_model_gateway.key_settings import KeySettings
-from clawdbot_model_gateway.retry_settings import RetrySettings
+from clawdbot_model_gateway.retry_settings import HedgeSettings, RetrySettings
 from clawdbot_model_gateway.routing_settings import AliasSettings, BalanceSettings, RuleSettings
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
@@ -147,6 +147,7 @@ class BackendSettings(Section):
     queue: QueueSettings = QueueSettings()
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
+    hedge: HedgeSettings | None = None
 
     max_tokens: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Default for requests that do not set it; so are the fields below."""

@@ -56,8 +56,8 @@ class Attempt:
         self.request = request
         self.target = target
         self.number = number
-        self.policy = FailurePolicy()
-        """Of the target's backend."""
+        self.policy: FailurePolicy | None = None
+        """Of the target's backend, once it is known."""
         self.model = ""
         """The vendor's name of its model; empty until it is known."""
         self.usage = Usage()
@@ -137,6 +137,8 @@ class Attempt:
         if not has_content(event):
             return ()
         self.first_content = time.monotonic() - self._started_at
+        if self.policy is not None:
+            self.policy.saw_first_content(self.first_content)
         if self._timer is not None and not self._timer.expired():
             self._timer.reschedule(None)
         held, self._held = self._held, []
@@ -228,6 +230,8 @@ class RequestAttempts:
         """Of the attempt that answered, else of the request: an error's reason, CANCELLED or INTERNAL."""
         self.usage = Usage()
         """What all attempts cost together. Set when the context is left."""
+        self.answered: Attempt | None = None
+        """The attempt that answered; None before it has, and where it is simply the last one."""
         self._targets = targets
         self._on_done = on_done
         self._failed: list[tuple[Attempt, ModelError]] = []
@@ -256,7 +260,12 @@ class RequestAttempts:
     @property
     def last(self) -> Attempt:
         """The attempt that answered, or the last one that failed."""
-        return self.made[-1]
+        return self.answered or self.made[-1]
+
+    @property
+    def has_next(self) -> bool:
+        """Whether there is a target that was not asked yet."""
+        return len(self.made) < len(self._targets)
 
     @property
     def seconds(self) -> float:
@@ -279,6 +288,17 @@ class RequestAttempts:
         left = deadline.remaining()
         if left is not None and left <= deadline.MARGIN and attempt.number < len(self._targets):
             raise DeadlineExpired from error
+
+    def rest_after(self, attempt: Attempt, error: ModelError) -> Iterable[Event]:
+        """What to send after an error: the end of a reply that fell silent, else nothing.
+
+        Raises: as `record_error`.
+        """
+        if attempt.first_content is None or not isinstance(error, BackendTimeout):
+            self.record_error(attempt, error)
+            return ()
+        self.answered = attempt
+        return attempt.cut_off(error)
 
     def __enter__(self) -> Self:
         return self
@@ -303,7 +323,11 @@ class RequestAttempts:
         Raises:
             ModelError: none may be asked again before the deadline.
         """
-        last = {attempt.target: (attempt.policy, error) for attempt, error in self._failed}
+        last = {
+            attempt.target: (attempt.policy, error)
+            for attempt, error in self._failed
+            if attempt.policy is not None
+        }
         tries = Counter(each.target for each in self.made)
         left = deadline.outgoing_timeout()
         waits = [

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
 from clawdbot_model_client.accumulator import accumulate
 
-from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.attempts import Attempt, RequestAttempts
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
-from clawdbot_model_gateway.core.errors import BackendTimeout, ModelError
+from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.hedging import Runner, race
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
@@ -84,32 +85,73 @@ class Generation:
         with await self._lifecycle.start(request) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
-                use = None if self._replies is None else self._replies.use(request, backend)
-                upstream = partial(self._upstream, backend, attempt, send)
-                try:
-                    async with attempt.within(backend.failure, backend.failure.first_content_timeout):
-                        if self._replies is None or use is None:
-                            opened = upstream(attempt.record_usage, attempt.expires_at)
-                        else:
-                            attempt.model = await backend.model_for(attempt.target.model)
-                            opened = self._replies.open(
-                                use, attempt, backend, upstream, whole=send is _send_unary
-                            )
-                        async with opened as events:
-                            async for event in events:
-                                for each in attempt.take(event):
-                                    yield each
-                        attempt.end()
-                except ModelError as error:
-                    if attempt.first_content is None or not isinstance(error, BackendTimeout):
-                        attempts.record_error(attempt, error)
-                        continue
-                    rest = attempt.cut_off(error)
+                delay = backend.failure.hedge_delay
+                if delay is not None and attempts.has_next:
+                    async with aclosing(self._hedged(attempts, attempt, delay, send)) as events:
+                        async for event in events:
+                            yield event
                 else:
+                    try:
+                        async with attempt.within(backend.failure, backend.failure.first_content_timeout):
+                            async with await self._open(backend, attempt, send) as events:
+                                async for event in events:
+                                    for each in attempt.take(event):
+                                        yield each
+                            attempt.end()
+                    except ModelError as error:
+                        rest = attempts.rest_after(attempt, error)
+                    else:
+                        return
+                    for each in rest:
+                        yield each
+                if attempts.answered is not None:
                     return
-                for each in rest:
-                    yield each
-                return
+
+    async def _hedged(
+        self, attempts: RequestAttempts, attempt: Attempt, delay: float, send: Send
+    ) -> AsyncGenerator[Event]:
+        """What to send of an attempt, or of one at the next target that begins before it."""
+        leader = await race(
+            attempts,
+            attempt,
+            lambda each: Runner(each, self._events(each, send)),
+            delay=delay,
+            spend=self._backends[attempt.target.backend].failure.spend_hedge,
+        )
+        if leader is None:
+            return
+        try:
+            async with aclosing(leader.events) as events:
+                yield leader.task.result()
+                async for event in events:
+                    yield event
+        except ModelError as error:
+            rest = attempts.rest_after(leader.attempt, error)
+        else:
+            return
+        for each in rest:
+            yield each
+
+    async def _events(self, attempt: Attempt, send: Send) -> AsyncGenerator[Event]:
+        """What to send of an attempt that runs beside another one."""
+        backend = self._backends[attempt.target.backend]
+        async with attempt.within(backend.failure, backend.failure.first_content_timeout):
+            async with await self._open(backend, attempt, send) as events:
+                async for event in events:
+                    for each in attempt.take(event):
+                        yield each
+            attempt.end()
+
+    async def _open(
+        self, backend: Backend, attempt: Attempt, send: Send
+    ) -> AbstractAsyncContextManager[AsyncGenerator[Event]]:
+        """The way to the events of a reply: from the cache, or from the backend."""
+        use = None if self._replies is None else self._replies.use(attempt.request, backend)
+        upstream = partial(self._upstream, backend, attempt, send)
+        if self._replies is None or use is None:
+            return upstream(attempt.record_usage, attempt.expires_at)
+        attempt.model = await backend.model_for(attempt.target.model)
+        return self._replies.open(use, attempt, backend, upstream, whole=send is _send_unary)
 
     @asynccontextmanager
     async def _upstream(
