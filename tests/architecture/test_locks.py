@@ -48,7 +48,7 @@ def test_a_service_brings_no_other_service(service):
     ("package", "owners"),
     [
         ("aiohttp", {"model_gateway"}),
-        ("cel-expr-python", {"dialogue"}),
+        ("cel-expr-python", {"dialogue", "model_gateway"}),
         ("jsonschema-rs", {"model_gateway", "plugins"}),
         ("limits", {"plugins"}),
         ("moka-py", {"model_gateway"}),

@@ -131,6 +131,8 @@ class FakeOpenAI:
     def __init__(self) -> None:
         self.asked: list[RecordedRequest] = []
         self.answers: deque[Answer] = deque()
+        self.always: Answer | None = None
+        """Answers every request for a reply, while it is set."""
         self.models: Any = [{"id": "fake-1", "object": "model", "max_model_len": 8192}]
         self.left = 0
         """Requests whose client disconnected before they were answered."""
@@ -165,6 +167,8 @@ class FakeOpenAI:
         body = await self._record(request)
         if self.answers:
             return await self._send(request, self.answers.popleft())
+        if self.always is not None:
+            return await self._send(request, self.always)
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return await self._send(
                 request, error(401, f"Incorrect API key provided: {KEY}", "invalid_api_key")

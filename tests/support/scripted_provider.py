@@ -38,6 +38,7 @@ class FakeProvider:
     """
 
     endpoint = "http://fake"
+    max_concurrency: int | None = None
     open_connections = idle_connections = waiting_for_connection = 0
     is_cold = False
 

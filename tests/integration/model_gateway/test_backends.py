@@ -254,7 +254,7 @@ async def test_connections_that_the_backend_closed_cost_no_request(served, backe
 async def test_silence_is_an_error_after_the_timeout(backend, tmp_path, rpc):
     model = compatible(backend.url, api_key=KEY, http={"read_timeout": 0.1, "idle_timeout": 0.1})
     async with gateway(tmp_path, model=model) as served:
-        for silence in (HOLD, Answer([sse(chunk({"content": "Good"}), done=False), HANG])):
+        for silence in (HOLD, Answer([sse(chunk({"role": "assistant"}), done=False), HANG])):
             backend.will(silence)
             fault = await served.client.fault(asks(), rpc)
             assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_TIMEOUT")

@@ -254,7 +254,7 @@ async def test_a_request_that_may_have_been_worked_on_is_not_sent_again(served, 
 async def test_silence_is_a_timeout(backend, tmp_path):
     timeouts = {"read_timeout": 0.1, "idle_timeout": 0.1}
     async with gateway(tmp_path, model=model(backend.url, http=timeouts)) as served:
-        for silence in (HOLD, Answer([sse(chunk({"text": "Good"})), HANG])):
+        for silence in (HOLD, Answer([sse(chunk({"text": ""})), HANG])):
             backend.will(silence)
             assert (await served.client.fault(asks(), "stream")).reason == "BACKEND_TIMEOUT"
         assert served.idle

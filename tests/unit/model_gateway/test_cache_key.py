@@ -187,6 +187,7 @@ def test_each_setting_of_a_backend_is_in_the_fingerprint_or_known_not_to_matter(
     known = {
         *("provider", "endpoint", "headers", "max_tokens", "temperature", "top_p", "top_k", "stop", "seed"),
         *("presence_penalty", "frequency_penalty"),
-        *("name", "models", "api_key", "tokenizer", "http", "queue", "prices"),
+        *("name", "models", "api_key", "api_keys", "tokenizer", "http", "queue", "retry", "hedge", "breaker"),
+        "prices",
     }
     assert known == set(BackendSettings.model_fields)

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 from clawdbot_model_gateway import provider_registry
 from clawdbot_model_gateway.backend_config import plan_backends
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.routing import Balance, Target
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
 from clawdbot_servicekit.errors import StartupError
@@ -100,6 +100,27 @@ def test_a_key_in_a_file_takes_precedence_over_the_environment(read, tmp_path):
     assert settings.gateway.openai.api_key.get_secret_value() == KEY
 
 
+def test_several_keys_are_given_as_they_are_or_with_a_limit_or_in_files(read, tmp_path):
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    listed = "[one, {key: two, concurrency: 3}, {key_file: key}]"
+    keys = read(f"model: {{provider: x, api_keys: {listed}}}").model.api_keys
+    assert [(each.key.get_secret_value(), each.concurrency) for each in keys] == [
+        ("one", None),
+        ("two", 3),
+        (KEY, None),
+    ]
+
+
+def test_several_keys_need_none_of_the_environment(plan_of):
+    text = "model: {provider: openai_compatible, api_keys: [one, two]}"
+    backend = plan_of(text, OPENAI_API_KEY=KEY).backends["openai_compatible"]
+    assert backend.api_key is None
+    assert [each.key.get_secret_value() for each in plan_of(text).backends["openai_compatible"].api_keys] == [
+        "one",
+        "two",
+    ]
+
+
 def test_type_and_model_are_other_names_of_provider_and_name(read):
     settings = read("model: {type: echo, model: parrot}")
     assert (settings.model.provider, settings.model.name) == ("echo", "parrot")
@@ -142,6 +163,15 @@ def test_aliases_have_weights_and_fallbacks(plan_of):
     assert aliases["fast"] == (Target("parrot", "*"),)
 
 
+def test_an_alias_may_have_its_own_balance(plan_of):
+    own = "models: {backends: {a: {provider: echo}}, balance: least_latency, aliases: {ALIASES}}"
+    policy = plan_of(own.replace("ALIASES", "chat: {targets: [a/x, a/y], balance: prefix}, old: a/x")).policy
+    assert policy.balance_of("chat") == policy.balance_of("") == Balance("prefix")
+    assert policy.balance_of("old") == policy.balance_of("switched later") == Balance("least_latency")
+    long = "chat: {targets: a/x, balance: {by: prefix, prefix_length: 9, max_load: 2}}"
+    assert plan_of(own.replace("ALIASES", long)).policy.balance_of("chat") == Balance("prefix", 9, 2.0)
+
+
 def test_default_is_the_same_as_chat_where_it_is_not_configured(plan_of):
     aliases = plan_of(LONG).aliases
     assert aliases["default"] == aliases["chat"]
@@ -159,6 +189,14 @@ def test_chat_and_default_always_exist(plan_of):
         ("models: {backends: {abc: {provider: echo}}, aliases: {chat: abd/x}}", "did you mean abc?"),
         ("models: {backends: {a: {provider: echo}}, aliases: {chat: a}}", "write a/MODEL or a/*"),
         (
+            "models: {backends: {a: {provider: echo}}, rules: [{when: 'true', model: chatt}]}",
+            "models.rules[0].model: there is no alias chatt; did you mean chat?",
+        ),
+        (
+            "models: {backends: {a: {provider: echo}}, rules: [{when: 'true', model: b/x}]}",
+            "models.rules[0].model: there is no backend b; available: a.",
+        ),
+        (
             "models: {backends: {a: {provider: x, models: [qwen3]}}, aliases: {chat: a/qwen}}",
             "a has no model qwen; did you mean qwen3?",
         ),
@@ -168,6 +206,10 @@ def test_an_alias_without_a_valid_target_stops_the_start(plan_of, text, sentence
     with pytest.raises(StartupError) as refused:
         plan_of(text)
     assert sentence in str(refused.value)
+
+
+ONE_RULE = "models: {backends: {a: {provider: x}}, rules: ["
+ONE_ALIAS = "models: {backends: {a: {provider: x}}, aliases: {chat: "
 
 
 @pytest.mark.parametrize(
@@ -188,6 +230,33 @@ def test_an_alias_without_a_valid_target_stops_the_start(plan_of, text, sentence
         ("models: {backends: {a: {provider: x}}, aliases: {chat: []}}", "the alias chat has no targets"),
         ("models: {backends: {a: {provider: x}}, aliases: {chat: [a/x, a/x]}}", "chat lists a target twice"),
         ("models: {backends: {a: {provider: x}}, aliases: {chat: [{target: a/x, weight: 0}]}}", "at least 1"),
+        ("models: {backends: {a: {provider: x}}, balance: fast}", "models.balance: expected 'weighted'"),
+        (
+            f"{ONE_RULE}{{when: tenant ==, model: a/x}}]}}",
+            "models.rules[0].when: at character 10: Syntax",
+        ),
+        (f"{ONE_RULE}{{when: request.tool == 1, model: a/x}}]}}", "models.rules[0].when: at character 8"),
+        (f"{ONE_RULE}{{when: tenant, model: a/x}}]}}", "models.rules[0].when: expected a condition"),
+        (f"{ONE_RULE}{{if: 'true', model: a/x}}]}}", "models.rules[0].when is missing"),
+        (f"{ONE_ALIAS}{{targets: [a/x], balance: fast}}}}}}", "models.aliases.chat.balance: expected"),
+        (f"{ONE_ALIAS}{{targets: [], balance: prefix}}}}}}", "the alias chat has no targets"),
+        (f"{ONE_ALIAS}{{balance: prefix}}}}}}", "models.aliases.chat.targets is missing"),
+        (f"{ONE_ALIAS}{{targets: [a/x], balanced: prefix}}}}}}", "did you mean models.aliases.chat.balance?"),
+        (
+            f"{ONE_ALIAS}{{targets: a/x, balance: {{by: prefix, max_load: 0.9}}}}}}}}",
+            "models.aliases.chat.balance.max_load: expected at least 1",
+        ),
+        ("model: {provider: x, breaker: {cooldown: 5m}}", "cooldown must not be above max_cooldown"),
+        ("model: {provider: x, breaker: {failure_share: 0}}", "model.breaker.failure_share"),
+        (
+            "model: {provider: x, api_key: password, api_keys: [password]}",
+            "api_key or api_keys, not both",
+        ),
+        (
+            "model: {provider: x, api_keys: [{key: password, concurrency: 0}]}",
+            "api_keys[0].concurrency",
+        ),
+        ("model: {provider: x, api_keys: [{concurrency: 3}]}", "model.api_keys[0].key is missing"),
     ],
 )
 def test_a_message_about_an_invalid_configuration_names_the_key_and_never_the_value(read, text, sentence):

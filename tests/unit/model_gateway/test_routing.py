@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
+from clawdbot_model_gateway.core.balancing import Balancer
 from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import ModelAdmin, Reload
-from clawdbot_model_gateway.core.routing import RoutingTable, Target, attempt_order
+from clawdbot_model_gateway.core.routing import Balance, RoutingTable, Target
 from clawdbot_model_gateway.stores.file.drains import FileDrainStore
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.pagination import MAX_PAGE_SIZE
@@ -105,9 +106,12 @@ def test_an_empty_name_is_the_alias_default():
 
 
 def test_targets_get_their_share_and_fallbacks_come_last():
+    bench = Bench(a=FakeProvider(), b=FakeProvider(), c=FakeProvider())
     targets = [Target("a", "m", weight=9), Target("b", "m"), Target("c", "m", fallback=True)]
-    draw = random.Random(1).random
-    orders = [tuple(each.backend for each in attempt_order(targets, draw)) for _ in range(5000)]
+    draw, balancer = random.Random(1).random, Balancer(bench.backends, lambda: 0.0)
+    orders = [
+        tuple(each.backend for each in balancer.order(targets, Balance(), asks(), draw)) for _ in range(5000)
+    ]
     assert {each[-1] for each in orders} == {"c"}
     assert 0.88 < Counter(each[0] for each in orders)["a"] / 5000 < 0.92
 

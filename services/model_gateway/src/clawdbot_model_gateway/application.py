@@ -32,6 +32,7 @@ from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS
 from clawdbot_model_gateway.core.token_counts import TokenCounts
+from clawdbot_model_gateway.failure_wiring import FailureMetrics
 from clawdbot_model_gateway.limits_wiring import Accounts
 from clawdbot_model_gateway.metrics import BackendMetrics
 
@@ -55,6 +56,7 @@ class Components:
     replies: CachedReplies | None
     cache_metrics: CacheMetrics
     accounts: Accounts
+    failure_metrics: FailureMetrics
     hooks: HookClient
     plugins: Dependency
     gateway_servicer: ModelGatewayServiceServicer
@@ -86,7 +88,7 @@ class GatewayApplication(Application):
     def add_metrics(self, registry: CollectorRegistry) -> Callable[[], None]:
         metrics = BackendMetrics(registry)
         components = self._components
-        for source in (components.cache_metrics, components.accounts.metrics):
+        for source in (components.cache_metrics, components.accounts.metrics, components.failure_metrics):
             for each in source.collectors:
                 registry.register(each)
         components.lifecycle.observer = metrics.observer

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.suggestions import nearest_or_all
 
-from clawdbot_model_gateway.core.routing import ANY_MODEL, CHAT_ALIAS, DEFAULT_ALIAS, Aliases, Target
+from clawdbot_model_gateway.core.routing import (
+    ANY_MODEL,
+    CHAT_ALIAS,
+    DEFAULT_ALIAS,
+    Aliases,
+    Balance,
+    RoutingPolicy,
+    Target,
+)
 from clawdbot_model_gateway.local_model import DESCRIPTION, NAME, PROVIDER, local_model_settings
 from clawdbot_model_gateway.provider_registry import installed_providers
+from clawdbot_model_gateway.routing_settings import AliasTarget, BalanceSettings
 from clawdbot_model_gateway.settings import (
-    AliasTarget,
     BackendSettings,
     GatewaySettings,
     HttpSettings,
     ModelsSettings,
 )
 from clawdbot_model_gateway.vendor_env import first_vendor_with_key, key_variables, vendor_defaults
+
+if TYPE_CHECKING:
+    from clawdbot_model_gateway.core.routing_rules import RoutingRules
 
 OLLAMA: Final = "ollama"
 LOCAL: Final = "local"
@@ -45,6 +56,7 @@ class BackendPlan:
     """The backend that a vendor's key has added, where nothing is configured."""
     advice: str = ""
     """How to name another model, where nothing is configured."""
+    policy: RoutingPolicy = field(default_factory=RoutingPolicy)
 
 
 def plan_backends(
@@ -112,8 +124,8 @@ def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> Back
         for name, each in models.backends.items()
     }
     aliases = {
-        alias: tuple(_target(alias, each, backends) for each in targets)
-        for alias, targets in models.aliases.items()
+        alias: tuple(_target(f"models.aliases.{alias}", each, backends) for each in settings.targets)
+        for alias, settings in models.aliases.items()
     }
     first, first_settings = next(iter(backends.items()))
     default = (
@@ -122,7 +134,51 @@ def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> Back
         or _chat_and_default(Target(first, first_settings.name or ANY_MODEL))[DEFAULT_ALIAS]
     )
     with_defaults = {DEFAULT_ALIAS: default, CHAT_ALIAS: default, **aliases}
-    return BackendPlan(backends, config_paths, with_defaults, "as configured")
+    return BackendPlan(
+        backends,
+        config_paths,
+        with_defaults,
+        "as configured",
+        policy=_policy(models, backends, with_defaults),
+    )
+
+
+def _policy(
+    models: ModelsSettings, backends: Mapping[str, BackendSettings], aliases: Aliases
+) -> RoutingPolicy:
+    balances = {
+        alias: _balance(settings.balance)
+        for alias, settings in models.aliases.items()
+        if settings.balance is not None
+    }
+    if CHAT_ALIAS in balances and DEFAULT_ALIAS not in models.aliases:
+        balances[DEFAULT_ALIAS] = balances[CHAT_ALIAS]
+    if DEFAULT_ALIAS in balances and CHAT_ALIAS not in models.aliases:
+        balances[CHAT_ALIAS] = balances[DEFAULT_ALIAS]
+    return RoutingPolicy(_balance(models.balance), balances, _rules(models, backends, aliases))
+
+
+def _rules(
+    models: ModelsSettings, backends: Mapping[str, BackendSettings], aliases: Aliases
+) -> RoutingRules | None:
+    if not models.rules:
+        return None
+    # Only here: CEL takes a while to load.
+    from clawdbot_model_gateway.core.routing_rules import RoutingRules
+
+    for number, rule in enumerate(models.rules):
+        config_path = f"models.rules[{number}].model"
+        if "/" in rule.model:
+            _target(config_path, AliasTarget(target=rule.model), backends)
+        elif rule.model not in aliases:
+            raise StartupError(
+                f"{config_path}: there is no alias {rule.model}{nearest_or_all(rule.model, aliases)}"
+            )
+    return RoutingRules([(each.when, each.model) for each in models.rules])
+
+
+def _balance(settings: BalanceSettings) -> Balance:
+    return Balance(settings.by, settings.prefix_length, settings.max_load)
 
 
 def _candidates(
@@ -168,8 +224,8 @@ def _with_vendor_defaults(
     defaults = vendor_defaults(backend.provider, settings)
     if defaults is None or backend.endpoint is not None:
         return backend
-    key = backend.api_key or defaults.key
-    if key is None and defaults.endpoint is None:
+    key = backend.api_key or (None if backend.api_keys else defaults.key)
+    if key is None and not backend.api_keys and defaults.endpoint is None:
         vendor = defaults.vendor
         raise StartupError(
             f"{config_path}: {backend.provider} needs an endpoint or a key: set {defaults.variable} or "
@@ -179,8 +235,7 @@ def _with_vendor_defaults(
     return backend.model_copy(update={"endpoint": defaults.endpoint, "api_key": key, "name": name})
 
 
-def _target(alias: str, configured: AliasTarget, backends: Mapping[str, BackendSettings]) -> Target:
-    config_path = f"models.aliases.{alias}"
+def _target(config_path: str, configured: AliasTarget, backends: Mapping[str, BackendSettings]) -> Target:
     backend, _, model = configured.target.partition("/")
     if backend not in backends:
         raise StartupError(f"{config_path}: there is no backend {backend}{nearest_or_all(backend, backends)}")

@@ -219,7 +219,7 @@ class BackendLifecycle:
         kept = {name: why for name, why in self.unlisted.items() if name in chosen and name not in new}
         self._plan, self.unlisted = plan, {**kept, **unlisted}
         self._backends.replace(chosen)
-        self._router.configure(RoutingTable({name: models[name] for name in chosen}, aliases))
+        self._router.configure(RoutingTable({name: models[name] for name in chosen}, aliases, plan.policy))
         return [backends[name] for name in backends.keys() - chosen.keys()]
 
     def _forget_drain(self, name: str) -> None:

@@ -21,7 +21,20 @@ from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
 from clawdbot_model_gateway.stores.in_memory.reply_cache import InMemoryReplyCache
 
 WITHOUT_EFFECT: Final = frozenset(
-    {"name", "models", "api_key", "tokenizer", "http", "queue", "headers", "prices"}
+    {
+        "name",
+        "models",
+        "api_key",
+        "api_keys",
+        "tokenizer",
+        "http",
+        "queue",
+        "retry",
+        "hedge",
+        "breaker",
+        "headers",
+        "prices",
+    }
 )
 """Settings of a backend that do not change a reply; headers are added with their values. All others do."""
 

@@ -63,6 +63,13 @@ class BackendMetrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._breaker = Gauge(
+            "clawdbot_backend_breaker_state",
+            "The breaker of a backend: 1 closed, 2 half-open, 3 open.",
+            ("backend",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._waits = Histogram(
             "clawdbot_backend_queue_wait_seconds",
             "How long requests waited that did not get a slot at once.",
@@ -90,6 +97,8 @@ class BackendMetrics:
             scheduler = backend.scheduler
             self._in_flight.labels(backend.name).set(scheduler.in_flight)
             self._connections.labels(backend.name).set(backend.provider.open_connections)
+            if backend.breaker is not None:
+                self._breaker.labels(backend.name).set(backend.breaker.state)
             self._idle_connections.labels(backend.name).set(backend.provider.idle_connections)
             self._connection_waiters.labels(backend.name).set(backend.provider.waiting_for_connection)
             if scheduler.limit != NO_LIMIT:

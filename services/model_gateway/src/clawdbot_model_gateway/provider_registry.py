@@ -6,6 +6,7 @@ are imported.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Final, Protocol
@@ -18,6 +19,7 @@ from clawdbot_servicekit.validation_words import section_errors
 from pydantic import ValidationError
 
 from clawdbot_model_gateway.core.provider import Provider
+from clawdbot_model_gateway.core.provider_keys import Key, keyed_provider
 from clawdbot_model_gateway.settings import BackendSettings
 
 ENTRY_POINT_GROUP: Final = "clawdbot.providers"
@@ -70,7 +72,18 @@ def make_provider(
             + nearest_or_all(settings.provider, available)
         )
     provider = _load(point)
-    return provider(settings, _options(config_path, settings, provider.options))
+    options = _options(config_path, settings, provider.options)
+    if not settings.api_keys:
+        return provider(settings, options)
+    keys = [
+        Key(
+            number,
+            provider(settings.model_copy(update={"api_key": each.key, "api_keys": ()}), options),
+            each.concurrency,
+        )
+        for number, each in enumerate(settings.api_keys, 1)
+    ]
+    return keyed_provider(config_path.rpartition(".")[2], keys, time.monotonic)
 
 
 def _load(point: EntryPoint) -> ProviderClass:

@@ -22,8 +22,12 @@ from clawdbot_servicekit.settings.values import MAX_COUNT, matching, resolve_pat
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
+from clawdbot_model_gateway.breaker_settings import BreakerSettings
+from clawdbot_model_gateway.key_settings import KeySettings
 from clawdbot_model_gateway.limits_settings import LimitsSettings, PriceSettings
 from clawdbot_model_gateway.redis_url import redis_url
+from clawdbot_model_gateway.retry_settings import HedgeSettings, RetrySettings
+from clawdbot_model_gateway.routing_settings import AliasSettings, BalanceSettings, RuleSettings
 from clawdbot_model_gateway.semantic_settings import SemanticCacheSettings
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
@@ -54,8 +58,10 @@ class HttpSettings(Section):
     """For name resolution, connection and TLS handshake together."""
     read_timeout: Annotated[Seconds, Field(gt=0)] = 300.0
     """Time without data before the reply begins. Models that reason before they answer need a long one."""
+    first_content_timeout: Annotated[Seconds, Field(gt=0)] | None = None
+    """Time until the reply has content: waiting, connecting and signs of life included. Omitted: no limit."""
     idle_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
-    """Time without data in the middle of a reply."""
+    """Time without content in the middle of a reply; before its first content, time without data."""
     pool_size: Annotated[Whole, Field(ge=1, le=65_536)] = 500
     """Requests that are sent at the same time, each on its connection; more wait, up to their deadline."""
     keep_alive: Seconds | None = None
@@ -131,6 +137,8 @@ class BackendSettings(Section):
     endpoint: Endpoint | None = None
     """URL including the version: "http://localhost:8000/v1". Must not contain credentials."""
     api_key: Secret | None = None
+    api_keys: tuple[KeySettings, ...] = ()
+    """Several keys instead: a request goes to another one where the vendor refuses a key."""
     tokenizer: ConfigPath | None = None
     """File to count its models' tokens locally: a tokenizer.json, or a .tiktoken vocabulary."""
     headers: Mapping[str, Secret] = Field(default_factory=dict)
@@ -139,6 +147,9 @@ class BackendSettings(Section):
     queue: QueueSettings = QueueSettings()
     prices: Mapping[str, PriceSettings] = Field(default_factory=dict)
     """By the vendor's name of the model; "*" is any other model."""
+    breaker: BreakerSettings = BreakerSettings()
+    retry: RetrySettings = RetrySettings()
+    hedge: HedgeSettings | None = None
 
     max_tokens: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Default for requests that do not set it; so are the fields below."""
@@ -180,6 +191,12 @@ class BackendSettings(Section):
                 resolved[key] = resolved.pop(other)
         return resolved
 
+    @model_validator(mode="after")
+    def _check_keys(self) -> BackendSettings:
+        if self.api_key is not None and self.api_keys:
+            raise ValueError("set api_key or api_keys, not both")
+        return self
+
     @field_validator("models", mode="before")
     @classmethod
     def _names_to_entries(cls, models: Any) -> Any:
@@ -188,45 +205,22 @@ class BackendSettings(Section):
         return tuple({"name": each} if isinstance(each, str) else each for each in models)
 
 
-class AliasTarget(Section):
-    """One target of an alias."""
-
-    target: str
-    """ "backend/model"; "backend/*" is the first model that the backend lists."""
-    weight: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
-    """Relative share of the alias's requests."""
-    fallback: bool = False
-    """Used only when the regular targets fail; fallbacks are tried in the order of the list."""
-
-
 class ModelsSettings(Section):
     """Several backends, and the aliases that callers use."""
 
     backends: Annotated[Mapping[Name, BackendSettings], Field(min_length=1)]
-    aliases: Mapping[Name, tuple[AliasTarget, ...]] = Field(default_factory=dict)
+    aliases: Mapping[Name, AliasSettings] = Field(default_factory=dict)
     """Alias → targets. `chat` and `default` are added where they are missing."""
-
-    @field_validator("aliases", mode="before")
-    @classmethod
-    def _expand_short_forms(cls, aliases: Any) -> Any:
-        """A single target stands for a list of one, and a name for a target."""
-        if not isinstance(aliases, Mapping):
-            return aliases
-        return {
-            alias: tuple(
-                {"target": each} if isinstance(each, str) else each
-                for each in (targets if isinstance(targets, list | tuple) else [targets])
-            )
-            for alias, targets in aliases.items()
-        }
+    balance: BalanceSettings = BalanceSettings()
+    """Of the aliases that have none of their own."""
+    rules: tuple[RuleSettings, ...] = ()
+    """Which requests go to another model than they ask for; the first rule that holds is followed."""
 
     @field_validator("aliases")
     @classmethod
-    def _check_targets(
-        cls, aliases: Mapping[str, tuple[AliasTarget, ...]]
-    ) -> Mapping[str, tuple[AliasTarget, ...]]:
-        for alias, targets in aliases.items():
-            names = [each.target for each in targets]
+    def _check_targets(cls, aliases: Mapping[str, AliasSettings]) -> Mapping[str, AliasSettings]:
+        for alias, settings in aliases.items():
+            names = [each.target for each in settings.targets]
             if not names:
                 raise ValueError(f"the alias {alias} has no targets")
             if len(set(names)) < len(names):

@@ -21,9 +21,11 @@ from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
 from clawdbot_model_gateway.application import Components, GatewayApplication
 from clawdbot_model_gateway.backend_config import BackendPlan, plan_backends
 from clawdbot_model_gateway.backend_lifecycle import BackendLifecycle
+from clawdbot_model_gateway.breaker_settings import BreakerSettings
 from clawdbot_model_gateway.cache_wiring import cached_replies, fingerprint, similar_requests
 from clawdbot_model_gateway.core.backend_set import BackendSet
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
 from clawdbot_model_gateway.core.drains import DrainStore
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
@@ -36,6 +38,7 @@ from clawdbot_model_gateway.core.scheduling.adaptive_limit import AdaptiveLimit
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.core.token_counts import TokenCounts
 from clawdbot_model_gateway.core.validation import RequestLimits
+from clawdbot_model_gateway.failure_wiring import FailureMetrics, failure_policy
 from clawdbot_model_gateway.limits_wiring import Accounts, prices
 from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
@@ -72,6 +75,7 @@ def build(
     """
     providers = installed_providers() if available is None else available
     plan = plan_backends(settings, providers, find_local_model())
+    failure_metrics = FailureMetrics()
     several = settings.server.workers > 1
     folder = settings.state_dir / FOLDER
     locks = ProcessLocks(folder / "processes")
@@ -82,7 +86,7 @@ def build(
         # Their slots are shared where several workers have them and the limit is for all together.
         shared = several and backend.queue.concurrency is not None
         slots = SlotTable(folder / "slots" / name, locks) if shared else None
-        return _backend(name, plan, providers, slots, drains)
+        return _backend(name, plan, providers, slots, drains=drains, failure_metrics=failure_metrics)
 
     backends = BackendSet({name: make_backend(name, plan) for name in plan.backends})
     reports = FileWorkerReports(folder / "reports", locks) if several else None
@@ -154,6 +158,7 @@ def build(
         replies=replies,
         cache_metrics=cache_metrics,
         accounts=accounts,
+        failure_metrics=failure_metrics,
         hooks=hooks,
         plugins=(
             Dependency("plugins", hooks.check) if plugins_channel else absent_peer("plugins", WITHOUT_PLUGINS)
@@ -169,7 +174,9 @@ def _backend(
     plan: BackendPlan,
     available: Mapping[str, EntryPoint],
     slots: SlotTable | None,
+    *,
     drains: DrainStore,
+    failure_metrics: FailureMetrics,
 ) -> Backend:
     settings, path = plan.backends[name], plan.config_paths[name]
     provider = make_provider(path, settings, available)
@@ -184,8 +191,17 @@ def _backend(
         default_temperature=settings.temperature,
         fingerprint=fingerprint(settings),
         prices=prices(settings.prices),
+        failure=failure_policy(name, settings, failure_metrics),
+        breaker=_breaker(name, settings.breaker),
         drains=drains,
     )
+
+
+def _breaker(backend: str, settings: BreakerSettings) -> CircuitBreaker | None:
+    if not settings.enabled:
+        return None
+    limits = BreakerLimits(**settings.model_dump(exclude={"enabled"}))
+    return CircuitBreaker(backend, limits, time.monotonic, random.random)
 
 
 def _scheduler(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from types import TracebackType
 from typing import Final, Self
 
 import structlog
-from clawdbot.common.v1.finish_reason_pb2 import FinishReason
+from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED, FinishReason
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_CACHED, USAGE_PROVENANCE_UNSPECIFIED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import (
     CACHE_STATUS_BYPASS,
@@ -21,8 +24,9 @@ from clawdbot_model_client.usage import sum_usage
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired
 
-from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
-from clawdbot_model_gateway.core.events import Event, has_content, usage
+from clawdbot_model_gateway.core.errors import BackendTimeout, ModelError, ProtocolViolation
+from clawdbot_model_gateway.core.events import Event, finished, has_content, usage
+from clawdbot_model_gateway.core.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices, price_of
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
@@ -36,13 +40,26 @@ FINISH_REASONS: Final = {number: name.removeprefix("FINISH_REASON_") for name, n
 
 
 class Attempt:
-    """One try at one target. Several of one request may run at the same time."""
+    """One try at one target. Several of one request may run at the same time.
 
-    def __init__(self, request: GenerateRequest, target: Target, number: int) -> None:
+    While its context lasts the attempt has a limited time: see `within`.
+
+    Args:
+        request: what to answer.
+        target: whom to ask.
+        number: from 1.
+        share: seconds of the call's deadline that it may use before its first content; infinite where no
+            other target is left, so that the deadline itself is enough.
+    """
+
+    def __init__(
+        self, request: GenerateRequest, target: Target, number: int, share: float = math.inf
+    ) -> None:
         self.request = request
         self.target = target
         self.number = number
-        """From 1."""
+        self.policy: FailurePolicy | None = None
+        """Of the target's backend, once it is known."""
         self.model = ""
         """The vendor's name of its model; empty until it is known."""
         self.prices: Prices = {}
@@ -59,6 +76,8 @@ class Attempt:
         self.free = False
         """Whether the reply costs nothing: it was cached, or another attempt pays for a shared call."""
         self._started_at = time.monotonic()
+        self._seconds = share
+        self._timer: asyncio.Timeout | None = None
         self._held: list[Event] = []
         """The events before the first content, which are not sent if the attempt fails."""
         self._unreported: list[Usage] = []
@@ -69,6 +88,41 @@ class Attempt:
     def target_name(self) -> str:
         """The target for people to read: with the actual model where the target names any model."""
         return f"{self.target.backend}/{self.model or self.target.model}"
+
+    @property
+    def expires_at(self) -> float:
+        """When it is given up if it has no content then (time.monotonic); infinite where it has no limit."""
+        return self._started_at + self._seconds
+
+    def within(self, policy: FailurePolicy, seconds: float | None = None) -> Self:
+        """Itself, to be entered: from then on it has its share of the deadline, until the first content.
+
+        Args:
+            policy: of the target's backend.
+            seconds: that it has at most, where it is limited to less than its share.
+        """
+        self.policy = policy
+        policy.count_request()
+        if seconds is not None and seconds < self._seconds:
+            self._seconds = seconds
+        return self
+
+    async def __aenter__(self) -> Self:
+        if self._seconds < math.inf:
+            self._timer = asyncio.timeout(self.expires_at - time.monotonic())
+            await self._timer.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raises BackendTimeout if its time was over."""
+        if self._timer is None:
+            return
+        try:
+            await self._timer.__aexit__(kind, error, trace)
+        except TimeoutError:
+            raise BackendTimeout(f"no content within {self._seconds:.3g} s") from error
 
     def record_usage(self, cost: Usage) -> None:
         """Notes the cost of a reply that the caller may never see; a `usage` event includes it."""
@@ -87,6 +141,10 @@ class Attempt:
         if not has_content(event):
             return ()
         self.first_content = time.monotonic() - self._started_at
+        if self.policy is not None:
+            self.policy.saw_first_content(self.first_content)
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(None)
         held, self._held = self._held, []
         return [each for one in held for each in self._complete(one)]
 
@@ -98,6 +156,11 @@ class Attempt:
         """
         if self.first_content is None:
             raise ProtocolViolation("the stream ended before any content")
+
+    def cut_off(self, error: BackendTimeout) -> Iterable[Event]:
+        """The end of a reply in the middle of which the backend fell silent: what was sent stays as it is."""
+        log.warning("reply_cut_off", target=self.target_name, attempt=self.number, **error.log_fields)
+        return self._complete(finished(FINISH_REASON_TRUNCATED))
 
     @property
     def cost(self) -> Usage:
@@ -184,9 +247,11 @@ class RequestAttempts:
         """Of the attempt that answered, else of the request: an error's reason, CANCELLED or INTERNAL."""
         self.usage = Usage()
         """What all attempts cost together. Set when the context is left."""
+        self.answered: Attempt | None = None
+        """The attempt that answered; None before it has, and where it is simply the last one."""
         self._targets = targets
         self._on_done = on_done
-        self._errors: list[ModelError] = []
+        self._failed: list[tuple[Attempt, ModelError]] = []
         self._started_at = time.monotonic()
 
     def __aiter__(self) -> Self:
@@ -196,20 +261,28 @@ class RequestAttempts:
     async def __anext__(self) -> Attempt:
         """The next attempt, at the next of the targets; a target may be among them more than once.
 
+        Each gets an equal share of what is left of the deadline, the last one all of it. Once no target is
+        left, one that has failed is asked again, after a time, if its backend's policy allows it.
+
         Raises:
             ModelError: no target is left. The first transient error, else the last error.
         """
         number = len(self.made)
-        if number == len(self._targets):
-            raise self._final_error()
-        attempt = Attempt(self.request, self._targets[number], number + 1)
+        left = len(self._targets) - number
+        target = self._targets[number] if left > 0 else await self._wait_for_retry()
+        attempt = Attempt(self.request, target, number + 1, _share(left))
         self.made.append(attempt)
         return attempt
 
     @property
     def last(self) -> Attempt:
         """The attempt that answered, or the last one that failed."""
-        return self.made[-1]
+        return self.answered or self.made[-1]
+
+    @property
+    def has_next(self) -> bool:
+        """Whether there is a target that was not asked yet."""
+        return len(self.made) < len(self._targets)
 
     @property
     def seconds(self) -> float:
@@ -225,13 +298,24 @@ class RequestAttempts:
         """
         attempt.outcome, attempt.failed = error.reason, True
         error.set_target(attempt.target_name)
-        self._errors.append(error)
+        self._failed.append((attempt, error))
         log.warning("attempt_failed", target=attempt.target_name, attempt=attempt.number, **error.log_fields)
         if attempt.first_content is not None or not error.retry_elsewhere:
             raise error
         left = deadline.remaining()
         if left is not None and left <= deadline.MARGIN and attempt.number < len(self._targets):
             raise DeadlineExpired from error
+
+    def rest_after(self, attempt: Attempt, error: ModelError) -> Iterable[Event]:
+        """What to send after an error: the end of a reply that fell silent, else nothing.
+
+        Raises: as `record_error`.
+        """
+        if attempt.first_content is None or not isinstance(error, BackendTimeout):
+            self.record_error(attempt, error)
+            return ()
+        self.answered = attempt
+        return attempt.cut_off(error)
 
     def __enter__(self) -> Self:
         return self
@@ -250,9 +334,41 @@ class RequestAttempts:
             self.usage = costs[0] if len(costs) == 1 else sum_usage(costs)
         self._on_done(self)
 
+    async def _wait_for_retry(self) -> Target:
+        """The target to ask again, once its time has come.
+
+        Raises:
+            ModelError: none may be asked again before the deadline.
+        """
+        last = {
+            attempt.target: (attempt.policy, error)
+            for attempt, error in self._failed
+            if attempt.policy is not None
+        }
+        tries = Counter(each.target for each in self.made)
+        left = deadline.outgoing_timeout()
+        waits = [
+            (delay, target)
+            for target, (policy, error) in last.items()
+            if (delay := policy.delay(error, tries[target] - 1)) is not None
+            and (left is None or delay < left)
+        ]
+        for delay, target in sorted(waits, key=itemgetter(0)):
+            if last[target][0].spend_retry():
+                await asyncio.sleep(delay)
+                return target
+        raise self._final_error()
+
     def _final_error(self) -> ModelError:
-        chosen = next((each for each in self._errors if each.transient), self._errors[-1])
-        others = [f"{each.target} {each.reason}" for each in self._errors if each is not chosen]
+        errors = [error for _, error in self._failed]
+        chosen = next((each for each in errors if each.transient), errors[-1])
+        others = dict.fromkeys(f"{each.target} {each.reason}" for each in errors if each is not chosen)
         if others:
             chosen.other_attempts = f" Also tried: {', '.join(others)}."
         return chosen
+
+
+def _share(targets: int) -> float:
+    """Seconds of the deadline for the next of so many targets; infinite for the last one."""
+    left = deadline.outgoing_timeout() if targets > 1 else None
+    return math.inf if left is None else left / targets

@@ -12,14 +12,15 @@ from types import TracebackType
 from typing import Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_STANDARD, GenerateRequest, Priority
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import BREAKER_STATE_UNSPECIFIED, QueueLength
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend as BackendState
-from clawdbot.model_gateway.v1.model_admin_service_pb2 import QueueLength
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.circuit_breaker import CircuitBreaker
 from clawdbot_model_gateway.core.drains import DrainStore
 from clawdbot_model_gateway.core.errors import (
     BackendDraining,
@@ -28,7 +29,9 @@ from clawdbot_model_gateway.core.errors import (
     ModelMissing,
     Shed,
 )
+from clawdbot_model_gateway.core.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices
+from clawdbot_model_gateway.core.peak_ewma import PeakEwma
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
@@ -39,6 +42,9 @@ from clawdbot_model_gateway.core.traffic import Traffic
 LIST_TIMEOUT: Final = 2.0
 """Seconds that a backend has to list its models, and to be connected to ahead of requests. Without a list,
 any name may be requested from it."""
+SILENCE: Final = 10.0
+"""Seconds without content that a backend has failed with, where the attempt was given up. One that had less
+time says little: its caller may have asked for the impossible."""
 POLL_INTERVAL: Final = 0.005
 """Seconds after which requests that wait ask again for a slot that other processes share."""
 
@@ -67,6 +73,10 @@ class Backend:
     """What its models cost."""
     scheduler: Scheduler = field(default_factory=lambda: Scheduler(NO_LIMIT, QueueLimits(), time.monotonic))
     """Decides which request is sent next; by default all are, at once."""
+    breaker: CircuitBreaker | None = None
+    """Stops requests while the backend keeps failing; None: all are sent."""
+    latency: PeakEwma = field(default_factory=PeakEwma)
+    """How long it takes to answer."""
     drains: DrainStore | None = None
     """Tells whether an operator took it out of service; None: nobody can."""
     traffic: Traffic = field(default_factory=Traffic)
@@ -75,31 +85,49 @@ class Backend:
     """Whether a reload has removed or replaced it, and it is stopped."""
     predecessor: Backend | None = None
     """The backend that it has replaced, while that one finishes its requests."""
+    failure: FailurePolicy = field(default_factory=FailurePolicy)
+    """How long it is waited for, and how often it is asked again."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)
 
-    def slot(self, request: GenerateRequest | EmbedRequest, attempt: Attempt | None = None) -> Slot:
+    def slot(
+        self,
+        request: GenerateRequest | EmbedRequest,
+        attempt: Attempt | None = None,
+        expires_at: float = math.inf,
+        *,
+        judged: bool = True,
+    ) -> Slot:
         """The way to the provider while the context lasts: `async with backend.slot(…) as provider`.
 
         Every call goes through it, so that admission, queueing, concurrency and accounting have one place.
-        Entering it waits for a slot, and raises Shed where the request gets none, or BackendDraining,
-        or BackendRemoved.
+        Entering it waits for a slot. It raises Shed where the request gets none, and BackendDraining,
+        BackendRemoved or BreakerOpen where the backend is not available.
 
         Args:
             request: what is sent: its priority and its size count.
             attempt: its time to first content is a sign of the backend's load; None where the reply is not
                 streamed.
+            expires_at: when a slot is of no use any more (time.monotonic), if before the call's deadline.
+            judged: whether its outcome and its time say how well the backend works.
         """
-        return Slot(self, request, attempt)
+        return Slot(self, request, attempt, expires_at, judged=judged)
+
+    @property
+    def available(self) -> bool:
+        """Whether a new request may go to it: it is not draining, and its breaker lets requests through."""
+        return not self.draining and (self.breaker is None or self.breaker.available)
+
+    @property
+    def unavailable_seconds(self) -> float:
+        """How long it will not be available, about; infinite while it is draining."""
+        if self.draining:
+            return math.inf
+        return 0.0 if self.breaker is None else self.breaker.retry_after
 
     @property
     def draining(self) -> bool:
         """Whether an operator has stopped new requests to it."""
         return self.drains is not None and self.name in self.drains.names
-
-    @property
-    def available(self) -> bool:
-        """Whether a request may be sent to it now."""
-        return not self.draining
 
     @property
     def shares_slots(self) -> bool:
@@ -185,29 +213,63 @@ class Backend:
                 QueueLength(priority=Priority.ValueType(each), requests=self.scheduler.waiting_in(each))
                 for each in CLASSES
             ],
+            breaker=BREAKER_STATE_UNSPECIFIED if self.breaker is None else self.breaker.state,
         )
 
 
 class Slot:
     """The right to send one request to a backend. Leaving the context frees it, exactly once."""
 
-    __slots__ = ("_attempt", "_backend", "_began_at", "_request", "_waited")
+    __slots__ = (
+        "_attempt",
+        "_backend",
+        "_began_at",
+        "_breaker",
+        "_expires_at",
+        "_judged",
+        "_permit",
+        "_request",
+        "_waited",
+    )
 
     def __init__(
-        self, backend: Backend, request: GenerateRequest | EmbedRequest, attempt: Attempt | None
+        self,
+        backend: Backend,
+        request: GenerateRequest | EmbedRequest,
+        attempt: Attempt | None,
+        expires_at: float,
+        *,
+        judged: bool,
     ) -> None:
         self._backend = backend
         self._request = request
         self._attempt = attempt
+        self._expires_at = expires_at
+        self._judged = judged
+        self._breaker = backend.breaker if judged else None
         self._began_at = self._waited = 0.0
+        self._permit = 0
+
+    @property
+    def answered(self) -> bool:
+        """Whether content of a streamed reply has arrived."""
+        return self._attempt is not None and self._attempt.first_content is not None
 
     async def __aenter__(self) -> Provider:
         if self._backend.draining:
             raise BackendDraining("an operator has stopped new requests to this backend")
         if self._backend.removed:
             raise BackendRemoved("the configuration does not have this backend any more")
+        breaker = self._breaker
+        if breaker is not None:
+            self._permit = breaker.enter(self)
         if not self._backend.scheduler.enter():
-            await self._wait()
+            try:
+                await self._wait()
+            except BaseException as error:
+                if breaker is not None:
+                    breaker.leave(self._permit, error)
+                raise
         self._began_at = time.monotonic()
         return self._backend.provider
 
@@ -217,13 +279,33 @@ class Slot:
         first_content = None if self._attempt is None else self._attempt.first_content
         if first_content is not None:
             first_content -= self._waited
+        if self._judged:
+            self._judge(error, first_content)
         self._backend.scheduler.leave(self._began_at, error, first_content)
+
+    def _judge(self, error: BaseException | None, first_content: float | None) -> None:
+        """Notes what the request says about the backend."""
+        now = time.monotonic()
+        seconds = now - self._began_at
+        if first_content is not None:
+            self._backend.latency.answered(first_content, now)
+        elif error is None:
+            self._backend.latency.answered(seconds, now)
+        else:
+            silence = min(SILENCE, self._backend.failure.first_content_timeout or SILENCE)
+            # Timers may be a moment early.
+            if now >= self._expires_at - 0.001 and seconds >= silence - 0.01:
+                error = BackendTimeout("no content in time")
+            self._backend.latency.failed(error, seconds, now)
+        if self._breaker is not None:
+            self._breaker.leave(self._permit, error)
 
     async def _wait(self) -> None:
         """Returns with a slot.
 
         Raises:
             Shed: it gets none.
+            BreakerOpen: the backend was found not to work meanwhile.
         """
         loop = asyncio.get_running_loop()
         scheduler = self._backend.scheduler
@@ -234,13 +316,15 @@ class Slot:
             self._request.priority if self._request.priority in CLASSES else PRIORITY_STANDARD,
             current_caller().tenant,
             _estimated_tokens(self._request),
-            math.inf if left is None else now + left - deadline.MARGIN,
+            self._expires_at if left is None else min(self._expires_at, now + left - deadline.MARGIN),
             partial(_end_wait, turn),
         )
         timer = loop.call_later(waiter.expires_at - now, scheduler.expire, waiter)
         self._backend.poll_shared_slots()
         try:
             await turn
+            if self._breaker is not None:
+                self._permit = self._breaker.renew(self._permit, self)
         except BaseException:
             scheduler.abandon(waiter)
             raise

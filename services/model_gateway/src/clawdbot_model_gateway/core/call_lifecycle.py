@@ -16,7 +16,7 @@ from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, 
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.limits.limits import Admission
 from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, attempt_order
+from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS
 
 CACHE_STATUSES: Final = {number: name.removeprefix("CACHE_STATUS_") for name, number in CacheStatus.items()}
 HOOK_LABELS: Final = ("session_id", "turn_id", "flow", "state")
@@ -60,8 +60,7 @@ class CallLifecycle:
             LimitReached: a limit does not allow it.
             LimitsUnavailable: nothing can be counted, and the policy is to refuse calls then.
         """
-        targets = self._router.available(await self._router.targets(request.model))
-        targets = attempt_order(targets, self._draw)
+        targets = await self._router.route(request, self._draw)
         await self._hooks.gate(_subject(BEFORE_GENERATE, request))
         admission = None
         if self._accounts is not None:

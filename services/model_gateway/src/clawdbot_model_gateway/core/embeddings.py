@@ -98,10 +98,11 @@ class Embeddings:
                 attempt.prices = backend.prices
                 use = None if self._vectors is None else self._vectors.use(request, backend)
                 try:
-                    if self._vectors is None or use is None:
-                        response = await self._ask(request, attempt, backend)
-                    else:
-                        response = await self._look_up(self._vectors, use, request, attempt, backend)
+                    async with attempt.within(backend.failure):
+                        if self._vectors is None or use is None:
+                            response = await self._ask(request, attempt, backend)
+                        else:
+                            response = await self._look_up(self._vectors, use, request, attempt, backend)
                 except ModelError as error:
                     attempts.record_error(attempt, error)
                 else:
@@ -142,7 +143,7 @@ class Embeddings:
 
     async def _ask(self, request: EmbedRequest, attempt: Attempt, backend: Backend) -> EmbedResponse:
         """The response of the backend."""
-        async with backend.slot(request) as provider:
+        async with backend.slot(request, expires_at=attempt.expires_at) as provider:
             attempt.model = await backend.model_for(attempt.target.model)
             if not isinstance(provider, Embedder):
                 raise CannotEmbed(f"the provider {backend.provider_name} does not support embeddings")

@@ -23,6 +23,7 @@
     ├── QueueFull               no more requests may wait for the backend
     ├── QueueTimeout            the request waited for too long
     ├── DeadlineUnreachable     its deadline is before its turn
+    ├── BreakerOpen             the backend kept failing, and is not asked at present
     ├── BackendDraining         an operator has taken the backend out of service
     ├── BackendRemoved          a reload of the configuration has removed it
     └── CannotEmbed             the provider does not support embeddings
@@ -54,6 +55,8 @@ class ModelError(Exception):
     """Whether the same request may succeed on another backend."""
     transient: ClassVar[bool] = False
     """Whether the same request may succeed on this backend later."""
+    may_resend: ClassVar[bool] = False
+    """Whether the backend has certainly not worked on the request, so that it may be sent to it once more."""
 
     def __init__(self, summary: str, *, quote: str = "", retry_after: float | None = None) -> None:
         """An error of a backend.
@@ -70,6 +73,8 @@ class ModelError(Exception):
         """The target that failed; empty until it is known."""
         self.other_attempts = ""
         """A sentence that lists the other targets that were tried."""
+        self.stated_wait = retry_after
+        """What the backend said, in seconds; None: nothing."""
         if self.transient:
             self.retry_after = 1.0 if retry_after is None else retry_after
         super().__init__(self.detail)
@@ -99,6 +104,7 @@ class RateLimited(ModelError):
     reason = "BACKEND_RATE_LIMITED"
     advice = "Try again later, or add a fallback target."
     transient = True
+    may_resend = True
 
 
 class LimitTooSmall(ModelError):
@@ -127,6 +133,7 @@ class BackendOverloaded(ModelError):
     reason = "BACKEND_OVERLOADED"
     advice = "Try again later, or add a fallback target."
     transient = True
+    may_resend = True
 
 
 class BackendFailed(ModelError):
@@ -143,6 +150,7 @@ class BackendUnreachable(ModelError):
     reason = "BACKEND_UNREACHABLE"
     advice = "Check that it runs and that the endpoint's host, port and scheme are correct."
     transient = True
+    may_resend = True
 
 
 class NameNotResolved(BackendUnreachable):
@@ -174,7 +182,10 @@ class BackendTimeout(ModelError):
     """The backend sent nothing for longer than its settings allow."""
 
     reason = "BACKEND_TIMEOUT"
-    advice = "Raise the backend's read_timeout or idle_timeout, or ask for fewer tokens."
+    advice = (
+        "Give the call a longer deadline, raise the backend's read_timeout, first_content_timeout or "
+        "idle_timeout, or ask for fewer tokens."
+    )
     transient = True
 
 
@@ -259,6 +270,7 @@ class QueueFull(ModelError):
     reason = "QUEUE_FULL"
     advice = "Try again later, add a fallback target, or raise the backend's queue.concurrency."
     transient = True
+    may_resend = True
 
 
 class QueueTimeout(ModelError):
@@ -267,6 +279,7 @@ class QueueTimeout(ModelError):
     reason = "QUEUE_TIMEOUT"
     advice = "Try again later, add a fallback target, or raise the backend's queue.concurrency."
     transient = True
+    may_resend = True
 
 
 class DeadlineUnreachable(ModelError):
@@ -274,6 +287,15 @@ class DeadlineUnreachable(ModelError):
 
     reason = "DEADLINE_UNREACHABLE"
     advice = "Try again later or with a longer deadline, or add a fallback target."
+    transient = True
+    may_resend = True
+
+
+class BreakerOpen(ModelError):
+    """The backend kept failing, so that the gateway does not ask it at present."""
+
+    reason = "BREAKER_OPEN"
+    advice = "Single requests find out when it works again. Try again later, or add a fallback target."
     transient = True
 
 

@@ -102,6 +102,8 @@ def has_content(event: Event) -> bool:
     if kind == "reasoning_delta":
         delta = event.reasoning_delta
         return bool(delta.text or delta.signature or delta.redacted)
+    if kind == "tool_call_delta":
+        return bool(event.tool_call_delta.arguments)
     return kind not in {"started", "usage"}
 
 

@@ -1,25 +1,27 @@
 """Answers requests for a reply, from the first backend that gives one.
 
 Generate and StreamGenerate are one path: a reply is its events, and Generate accumulates them. The first
-event with content commits the call to its backend. An error before it moves on to the next target, within
-what remains of the deadline. An error after it ends the call, since sent events cannot be taken back.
+event with content commits the call to its backend. An error before it, or no content in time, moves on to the
+next target, within what remains of the deadline. An error after it ends the call, since sent events cannot be
+taken back; after silence the reply ends as truncated.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
 from clawdbot_model_client.accumulator import accumulate
 
-from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.attempts import Attempt, RequestAttempts
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.hedging import Runner, race
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
@@ -86,35 +88,91 @@ class Generation:
         with await self._lifecycle.start(request) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
-                attempt.prices = backend.prices
-                use = None if self._replies is None else self._replies.use(request, backend)
-                upstream = partial(self._upstream, backend, attempt, send)
-                try:
-                    if self._replies is None or use is None:
-                        opened = upstream(attempt.record_usage)
-                    else:
-                        attempt.model = await backend.model_for(attempt.target.model)
-                        opened = self._replies.open(
-                            use, attempt, backend, upstream, whole=send is _send_unary
-                        )
-                    async with opened as events:
+                delay = backend.failure.hedge_delay
+                if delay is not None and attempts.has_next:
+                    async with aclosing(self._hedged(attempts, attempt, delay, send)) as events:
                         async for event in events:
-                            for each in attempt.take(event):
-                                yield each
-                    attempt.end()
-                except ModelError as error:
-                    attempts.record_error(attempt, error)
+                            yield event
                 else:
+                    try:
+                        async with attempt.within(backend.failure, backend.failure.first_content_timeout):
+                            async with await self._open(backend, attempt, send) as events:
+                                async for event in events:
+                                    for each in attempt.take(event):
+                                        yield each
+                            attempt.end()
+                    except ModelError as error:
+                        rest = attempts.rest_after(attempt, error)
+                    else:
+                        return
+                    for each in rest:
+                        yield each
+                if attempts.answered is not None:
                     return
+
+    async def _hedged(
+        self, attempts: RequestAttempts, attempt: Attempt, delay: float, send: Send
+    ) -> AsyncGenerator[Event]:
+        """What to send of an attempt, or of one at the next target that begins before it."""
+        leader = await race(
+            attempts,
+            attempt,
+            lambda each: Runner(each, self._events(each, send)),
+            delay=delay,
+            spend=self._backends[attempt.target.backend].failure.spend_hedge,
+        )
+        if leader is None:
+            return
+        try:
+            async with aclosing(leader.events) as events:
+                yield leader.task.result()
+                async for event in events:
+                    yield event
+        except ModelError as error:
+            rest = attempts.rest_after(leader.attempt, error)
+        else:
+            return
+        for each in rest:
+            yield each
+
+    async def _events(self, attempt: Attempt, send: Send) -> AsyncGenerator[Event]:
+        """What to send of an attempt that runs beside another one."""
+        backend = self._backends[attempt.target.backend]
+        async with attempt.within(backend.failure, backend.failure.first_content_timeout):
+            async with await self._open(backend, attempt, send) as events:
+                async for event in events:
+                    for each in attempt.take(event):
+                        yield each
+            attempt.end()
+
+    async def _open(
+        self, backend: Backend, attempt: Attempt, send: Send
+    ) -> AbstractAsyncContextManager[AsyncGenerator[Event]]:
+        """The way to the events of a reply: from the cache, or from the backend."""
+        attempt.prices = backend.prices
+        use = None if self._replies is None else self._replies.use(attempt.request, backend)
+        upstream = partial(self._upstream, backend, attempt, send)
+        if self._replies is None or use is None:
+            return upstream(attempt.record_usage, attempt.expires_at)
+        attempt.model = await backend.model_for(attempt.target.model)
+        return self._replies.open(use, attempt, backend, upstream, whole=send is _send_unary)
 
     @asynccontextmanager
     async def _upstream(
-        self, backend: Backend, attempt: Attempt, send: Send, record_usage: RecordUsage
+        self,
+        backend: Backend,
+        attempt: Attempt,
+        send: Send,
+        record_usage: RecordUsage,
+        expires_at: float,
     ) -> AsyncIterator[AsyncGenerator[Event]]:
         """The events of the backend's reply; the cost of a reply that nobody may see is recorded."""
+        if backend.failure.first_content_timeout is not None:
+            # Only in a stream can silence be distinguished from a long reply.
+            send = _send_streaming
         # The time to the first content says nothing where the whole reply comes at once.
         streamed = attempt if send is _send_streaming else None
-        async with backend.slot(attempt.request, streamed) as provider:
+        async with backend.slot(attempt.request, streamed, expires_at) as provider:
             attempt.model = await backend.model_for(attempt.target.model)
             source = await with_format_emulation(
                 provider,

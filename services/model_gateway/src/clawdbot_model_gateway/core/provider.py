@@ -41,7 +41,7 @@ class Provider(Protocol):
 
     Errors MUST be ModelError (core/errors.py), raised before or between the events; their text MUST NOT
     contain a key. Cancelling a call, or closing its generator early, MUST end the request at the backend at
-    once and release what it held.
+    once and release what it held. Every provider closes the connection for that; none drains the reply.
     """
 
     @property

@@ -12,6 +12,9 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 import structlog
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
+from clawdbot_servicekit.call_record import annotate
+from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.alias_overrides import (
     AliasChange,
@@ -21,6 +24,7 @@ from clawdbot_model_gateway.core.alias_overrides import (
     TargetSpecs,
 )
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.balancing import Balancer
 from clawdbot_model_gateway.core.errors import ModelError, UnknownModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL, Aliases, RoutingTable, Target
 
@@ -50,6 +54,7 @@ class Router:
         self._store = store
         self._backends = backends
         self._clock = clock
+        self._balancer = Balancer(backends, clock)
         self._configured = RoutingTable()
         self._table = RoutingTable()
         self._version: int | None = None
@@ -83,11 +88,28 @@ class Router:
         """
         return await self._look_up(RoutingTable.targets, name)
 
-    def available(self, targets: Sequence[Target]) -> Sequence[Target]:
-        """Those whose backend takes requests; all of them where none does, so that the error says why."""
+    async def route(self, request: GenerateRequest, draw: Callable[[], float]) -> Sequence[Target]:
+        """The targets for a request, in the order in which to try them.
+
+        Args:
+            request: what is asked for.
+            draw: uniform numbers in [0, 1).
+
+        Raises:
+            UnknownModel: its model does not exist.
+        """
+        name, policy = request.model, self._configured.policy
+        # Embed has no messages: what it asks for is not a reply.
+        if policy.rules is not None and request.messages:
+            chosen = policy.rules.model_for(request, current_caller().tenant)
+            if chosen:
+                name = chosen
+                annotate(routed_to=name)
+        targets = await self.targets(name)
         if len(targets) == 1:
             return targets
-        return [each for each in targets if self._backends[each.backend].available] or targets
+        balance = policy.balance_of(name)
+        return self._balancer.order(targets, balance, request, draw)
 
     def backend_of(self, target: Target) -> Backend:
         """The backend of a target."""

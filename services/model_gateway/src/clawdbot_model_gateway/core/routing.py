@@ -1,4 +1,4 @@
-"""The routing table: aliases, their weighted targets, and the order in which targets are tried.
+"""The routing table: aliases, their weighted targets, and how requests are divided between them.
 
 The table is immutable and replaced as a whole: a request keeps the table that it has read, the next one sees
 the new table, and neither needs a lock.
@@ -6,14 +6,16 @@ the new table, and neither needs a lock.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from clawdbot_servicekit.suggestions import nearest
 
 from clawdbot_model_gateway.core.errors import UnknownModel
+
+if TYPE_CHECKING:  # CEL takes a while to load, and is only loaded where there are rules.
+    from clawdbot_model_gateway.core.routing_rules import RoutingRules
 
 DEFAULT_ALIAS: Final = "default"
 """The alias that an empty model name stands for."""
@@ -45,12 +47,40 @@ Aliases = Mapping[str, tuple[Target, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Balance:
+    """How requests are divided between the regular targets of an alias: core/balancing.py."""
+
+    by: Literal["weighted", "least_latency", "prefix"] = "weighted"
+    prefix_length: int = 2048
+    """Characters of a conversation's beginning that are compared."""
+    max_load: float = 1.25
+    """Times the average requests in flight above which a backend is too busy for more of a prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingPolicy:
+    """Which of several targets a request goes to."""
+
+    balance: Balance = Balance()
+    """Of the aliases that have none of their own."""
+    balances: Mapping[str, Balance] = field(default_factory=dict)
+    """Alias → its own. They outlive a switch to other targets."""
+    rules: RoutingRules | None = None
+    """Which requests go to another model than they ask for."""
+
+    def balance_of(self, alias: str) -> Balance:
+        """How the targets of an alias are balanced."""
+        return self.balances.get(alias or DEFAULT_ALIAS, self.balance)
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingTable:
     """The routing table: immutable."""
 
     backends: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Backend → its models. An empty set: the backend did not list them, and any name may be requested."""
     aliases: Aliases = field(default_factory=dict)
+    policy: RoutingPolicy = RoutingPolicy()
 
     def targets(self, name: str) -> tuple[Target, ...]:
         """The targets of an alias, or of "backend/model".
@@ -88,21 +118,3 @@ class RoutingTable:
         names = self.names()
         # "qwen3" for "vllm/qwen3": too different for a typing error, and yet what was meant.
         return nearest(name, names) or next((each for each in names if each.partition("/")[2] == name), "")
-
-
-def attempt_order(targets: Sequence[Target], draw: Callable[[], float]) -> Sequence[Target]:
-    """The order in which to try targets: a weighted draw of the regular ones, then the fallbacks as listed.
-
-    The draw is without replacement (Efraimidis and Spirakis 2006: sort by an exponential variate over the
-    weight), so that every regular target is tried before any fallback.
-
-    Args:
-        targets: the targets of one alias.
-        draw: uniform numbers in [0, 1).
-    """
-    if len(targets) == 1:
-        return targets
-    regular = [each for each in targets if not each.fallback]
-    if len(regular) > 1:
-        regular.sort(key=lambda each: -math.log(1.0 - draw()) / each.weight)
-    return [*regular, *(each for each in targets if each.fallback)]

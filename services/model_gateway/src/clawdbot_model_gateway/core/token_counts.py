@@ -139,7 +139,8 @@ class TokenCounts:
         left = deadline.remaining()
         try:
             async with asyncio.timeout(min(BACKEND_TIMEOUT, math.inf if left is None else left / 2)):
-                async with backend.slot(request.request):
+                # Not judged: a server may answer requests, and not count.
+                async with backend.slot(request.request, judged=False):
                     model = await backend.model_for(target.model)
                     if not is_text and isinstance(provider, TokenCounter):
                         return _exact(await provider.count_tokens(request.request, model))

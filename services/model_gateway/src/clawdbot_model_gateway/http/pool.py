@@ -91,6 +91,11 @@ class HttpPool:
         self._address = sockets.target(self._base.host or "", self._base.port or 0)
 
     @property
+    def idle_timeout(self) -> float:
+        """Seconds without content in the middle of a reply."""
+        return self._settings.idle_timeout
+
+    @property
     def endpoint(self) -> str:
         """URL of the backend; settings do not allow credentials in it."""
         return str(self._base)
@@ -188,9 +193,11 @@ class HttpPool:
             chunk = await response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise transport_error(error, self._address) from error
-        connection = response.connection
-        if connection is not None and connection.protocol is not None:
-            connection.protocol.read_timeout = self._settings.idle_timeout
+        protocol = None if response.connection is None else response.connection.protocol
+        if protocol is not None and protocol.read_timeout != self.idle_timeout:
+            protocol.read_timeout = self.idle_timeout
+            # The one that runs has the read_timeout.
+            protocol.start_timeout()
         return chunk
 
     def abort(self, response: aiohttp.ClientResponse) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -10,7 +11,7 @@ from typing import Final, Protocol
 import aiohttp
 
 from clawdbot_model_gateway.core.errors import BackendFailed, BackendTimeout, ModelError, ProtocolViolation
-from clawdbot_model_gateway.core.events import Event, merge_deltas
+from clawdbot_model_gateway.core.events import Event, has_content, merge_deltas
 from clawdbot_model_gateway.http.pool import HttpPool
 
 FINISH_TIMEOUT: Final = 2.0
@@ -73,6 +74,7 @@ async def stream_events(pool: HttpPool, ask: Callable[[], Awaitable[OpenResponse
     """
     opened = await ask()
     response, stream, finished = opened.response, opened.stream, False
+    quiet_since: float | None = None
     try:
         head = b""
         if opened.decode_whole is not None:
@@ -91,15 +93,20 @@ async def stream_events(pool: HttpPool, ask: Callable[[], Awaitable[OpenResponse
                     stream.feed(head, arrived)
                     head = b""
                 else:
-                    await _read_events(pool, opened, arrived)
+                    quiet = 0.0 if quiet_since is None else time.monotonic() - quiet_since
+                    await _read_events(pool, opened, arrived, quiet=quiet)
             except ModelError as raised:
                 error = raised
             finished = stream.finished
+            content = any(map(has_content, arrived))
             for event in merge_deltas(arrived):
                 yield event
             if error is not None:
                 # After the events that came with it: where the network splits the stream makes no difference.
                 raise error
+            if content:
+                # After the reader has taken it, who may be slow.
+                quiet_since = time.monotonic()
     finally:
         (pool.release if finished else pool.abort)(response)
 
@@ -115,11 +122,13 @@ async def _read_head(pool: HttpPool, response: aiohttp.ClientResponse) -> bytes:
     return head.removeprefix(BYTE_ORDER_MARK)
 
 
-async def _read_events(pool: HttpPool, opened: OpenResponse, arrived: list[Event]) -> None:
-    """Appends the events of the next chunk."""
+async def _read_events(pool: HttpPool, opened: OpenResponse, arrived: list[Event], *, quiet: float) -> None:
+    """Appends the events of the next chunk; the last content came `quiet` seconds ago."""
     response, stream = opened.response, opened.stream
-    read = pool.read_chunk(response)
     try:
+        if quiet > pool.idle_timeout:
+            raise BackendTimeout("signs of life, but no content for longer than idle_timeout")
+        read = pool.read_chunk(response)
         seconds = FINISH_TIMEOUT if stream.awaiting_end else FINISH_TIMEOUT * UNSURE_FACTOR
         chunk = await (_within(seconds, read) if stream.may_end else read)
     except BackendFailed:

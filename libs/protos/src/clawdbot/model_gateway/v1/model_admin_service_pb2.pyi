@@ -22,6 +22,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _BreakerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BreakerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BREAKER_STATE_UNSPECIFIED: _BreakerState.ValueType  # 0
+    """It has no breaker."""
+    BREAKER_STATE_CLOSED: _BreakerState.ValueType  # 1
+    """Requests go to the backend."""
+    BREAKER_STATE_HALF_OPEN: _BreakerState.ValueType  # 2
+    """A single request is finding out whether the backend works again."""
+    BREAKER_STATE_OPEN: _BreakerState.ValueType  # 3
+    """The backend kept failing, and no request goes to it."""
+
+class BreakerState(_BreakerState, metaclass=_BreakerStateEnumTypeWrapper):
+    """BreakerState says whether a backend's circuit breaker lets requests through."""
+
+BREAKER_STATE_UNSPECIFIED: BreakerState.ValueType  # 0
+"""It has no breaker."""
+BREAKER_STATE_CLOSED: BreakerState.ValueType  # 1
+"""Requests go to the backend."""
+BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 2
+"""A single request is finding out whether the backend works again."""
+BREAKER_STATE_OPEN: BreakerState.ValueType  # 3
+"""The backend kept failing, and no request goes to it."""
+Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
+
 class _UsageDimension:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -310,6 +338,7 @@ class Backend(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     QUEUES_FIELD_NUMBER: _builtins.int
+    BREAKER_FIELD_NUMBER: _builtins.int
     IDLE_CONNECTIONS_FIELD_NUMBER: _builtins.int
     WAITING_FOR_CONNECTION_FIELD_NUMBER: _builtins.int
     REQUESTS_FIELD_NUMBER: _builtins.int
@@ -328,6 +357,7 @@ class Backend(_message.Message):
     draining: _builtins.bool
     max_concurrency: _builtins.int
     """Requests that are sent to it at the same time, at present; 0 for no limit."""
+    breaker: Global___BreakerState.ValueType
     idle_connections: _builtins.int
     """Of open_connections, those that no request uses."""
     waiting_for_connection: _builtins.int
@@ -363,6 +393,7 @@ class Backend(_message.Message):
         draining: _builtins.bool = ...,
         max_concurrency: _builtins.int = ...,
         queues: _abc.Iterable[Global___QueueLength] | None = ...,
+        breaker: Global___BreakerState.ValueType = ...,
         idle_connections: _builtins.int = ...,
         waiting_for_connection: _builtins.int = ...,
         requests: _builtins.int = ...,
@@ -374,7 +405,7 @@ class Backend(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_hits", b"cache_hits", "cost_micros", b"cost_micros", "draining", b"draining", "endpoint", b"endpoint", "errors", b"errors", "idle_connections", b"idle_connections", "input_tokens", b"input_tokens", "max_concurrency", b"max_concurrency", "models", b"models", "name", b"name", "open_connections", b"open_connections", "output_tokens", b"output_tokens", "provider", b"provider", "queues", b"queues", "requests", b"requests", "requests_in_flight", b"requests_in_flight", "waiting_for_connection", b"waiting_for_connection"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "cache_hits", b"cache_hits", "cost_micros", b"cost_micros", "draining", b"draining", "endpoint", b"endpoint", "errors", b"errors", "idle_connections", b"idle_connections", "input_tokens", b"input_tokens", "max_concurrency", b"max_concurrency", "models", b"models", "name", b"name", "open_connections", b"open_connections", "output_tokens", b"output_tokens", "provider", b"provider", "queues", b"queues", "requests", b"requests", "requests_in_flight", b"requests_in_flight", "waiting_for_connection", b"waiting_for_connection"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

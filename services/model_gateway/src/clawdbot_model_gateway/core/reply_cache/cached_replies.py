@@ -30,8 +30,9 @@ from clawdbot_model_gateway.core.reply_cache.rules import CacheRules, CacheUse, 
 from clawdbot_model_gateway.core.reply_cache.similar_requests import Question, SimilarRequests
 from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
 
-Upstream = Callable[[Callable[[Usage], None]], AbstractAsyncContextManager[AsyncGenerator[Event]]]
-"""Opens the reply of the backend. Its argument is called with the cost of each reply that nobody may see."""
+Upstream = Callable[[Callable[[Usage], None], float], AbstractAsyncContextManager[AsyncGenerator[Event]]]
+"""Opens the reply of the backend. Its first argument is called with the cost of each reply that nobody may
+see; the second is when a slot at the backend is of no use any more."""
 
 
 class CachedReplies:
@@ -175,7 +176,7 @@ class CachedReplies:
                 self._serve(flight, decode(reply)[0], CACHE_STATUS_SIMILAR, backend)
                 return
         self._metrics.requests.labels(backend.name, "miss").inc()
-        async with upstream(flight.record_usage) as events_of_backend:
+        async with upstream(flight.record_usage, flight.expires_at) as events_of_backend:
             async for event in events_of_backend:
                 if event.HasField("finished") and is_stored(event):
                     # Before anybody sees the end: the next equal request may follow at once.

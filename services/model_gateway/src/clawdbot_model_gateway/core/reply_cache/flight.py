@@ -7,6 +7,8 @@ its own pace and leaves when it likes; with the last one the call ends.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -21,6 +23,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit import deadline
 
 from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.errors import DeadlineUnreachable
 from clawdbot_model_gateway.core.events import Event
 
 Call = Callable[[], Coroutine[Any, Any, None]]
@@ -45,6 +48,8 @@ class Flight:
         """What the backend has said so far."""
         self.hit: CacheStatus.ValueType = CACHE_STATUS_UNSPECIFIED
         """The status where the events come from a cache after all."""
+        self.expires_at = 0.0
+        """When the last of its followers gives up (time.monotonic), so that a slot is of no use any more."""
         self._payer = payer
         self._followers: list[Attempt] = []
         self._on_end = on_end
@@ -70,6 +75,9 @@ class Flight:
     async def follow(self, attempt: Attempt) -> AsyncIterator[AsyncGenerator[Event]]:
         """All events for one attempt, from the first. Leaving the context leaves the call."""
         self._followers.append(attempt)
+        left = deadline.outgoing_timeout()
+        gives_up_at = math.inf if left is None else time.monotonic() + left
+        self.expires_at = max(self.expires_at, min(gives_up_at, attempt.expires_at))
         attempt.free = attempt is not self._payer
         try:
             async with aclosing(self._events_for(attempt)) as events:
@@ -118,7 +126,7 @@ class Flight:
         # It would inherit the deadline of the first follower. Each has its own, and leaves with it.
         deadline.enter_deadline(None)
         try:
-            await call()
+            await self._make(call)
         except asyncio.CancelledError as error:
             self._error = error
             raise
@@ -128,6 +136,16 @@ class Flight:
             self._ended = True
             self._on_end(self)
             self._wake()
+
+    async def _make(self, call: Call) -> None:
+        """Makes the call; once more where those who had no time left to wait were joined by one who has."""
+        while True:
+            known = self.expires_at
+            try:
+                return await call()
+            except DeadlineUnreachable:
+                if self.expires_at <= known:
+                    raise
 
     def _wake(self) -> None:
         self._news.set()

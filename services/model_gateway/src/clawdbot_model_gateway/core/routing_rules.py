@@ -1,0 +1,130 @@
+"""Rules that send requests to another model, by conditions in CEL.
+
+A condition is checked when it is compiled, and costs a bounded time: without `map` and `filter` it builds no
+lists, and the library bounds the rounds of all its loops together. Only the fields of a request that some
+rule reads are converted for CEL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, but no py.typed
+from clawdbot.model_gateway.v1.generation_pb2 import DESCRIPTOR, GenerateRequest
+from clawdbot_servicekit.log_content import Content
+
+log = structlog.get_logger(__name__)
+
+MAX_LENGTH: Final = 2000
+"""Characters of a condition."""
+_FIELD: Final = re.compile(r"\brequest\b(?:\s*\.\s*(\w+))?")
+_BUILDS_LISTS: Final = re.compile(r"\b(map|filter)\b\s*\(")
+_REPORT: Final = re.compile(r"ERROR: <input>:-?\d+:(-?\d+): (.*?)(?: \[[A-Z_]+\])?$", re.MULTILINE)
+_NO_VALUE: Final = "NOT_FOUND"
+"""Of a condition that reads a label which the request does not have: it does not hold."""
+
+
+class InvalidCondition(ValueError):
+    """The condition cannot be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Sends the requests that meet a condition to a model."""
+
+    condition: Any
+    """The compiled condition."""
+    text: str
+    model: str
+    """An alias, or a target."""
+
+
+class RoutingRules:
+    """Rules, the first of which that holds is followed.
+
+    Args:
+        rules: pairs of a condition and a model.
+
+    Raises:
+        InvalidCondition: a condition cannot be used.
+    """
+
+    def __init__(self, rules: Sequence[tuple[str, str]]) -> None:
+        self._environment = _environment()
+        self._rules = [Rule(_compiled(self._environment, text), text, model) for text, model in rules]
+        self._fields = {found[1] for text, _ in rules for found in _FIELD.finditer(text)}
+
+    def model_for(self, request: GenerateRequest, tenant: str) -> str:
+        """The model of the first rule that holds; empty where none does."""
+        scope = {"request": self._view(request), "tenant": tenant, "labels": dict(request.metadata)}
+        activation = self._environment.Activation(scope)
+        for rule in self._rules:
+            try:
+                holds = rule.condition.eval(activation).value()
+            except RuntimeError as error:  # Its loops take too many rounds.
+                holds = error
+            if holds is True:
+                return rule.model
+            if holds is not False and not str(holds).startswith(_NO_VALUE):
+                log.warning("routing_rule_failed", rule=rule.text, detail=Content(str(holds)))
+        return ""
+
+    def _view(self, request: GenerateRequest) -> GenerateRequest:
+        """What rules read of a request: conversations are long, and few rules look at them."""
+        if None in self._fields:
+            return request
+        view = GenerateRequest()
+        for field, value in request.ListFields():
+            if field.name not in self._fields:
+                continue
+            if field.is_repeated or field.message_type is not None:
+                getattr(view, field.name).MergeFrom(value)
+            else:
+                setattr(view, field.name, value)
+        return view
+
+
+def check_condition(text: str) -> None:
+    """Returns where a condition can be used.
+
+    Raises:
+        InvalidCondition: it is not CEL, reads what is not there, or is neither true nor false.
+    """
+    _compiled(_environment(), text)
+
+
+def _environment() -> Any:
+    types = {
+        "request": cel.Type(GenerateRequest.DESCRIPTOR.full_name),
+        "tenant": cel.Type.STRING,
+        "labels": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
+    }
+    # The package is the container, so that a rule may say `Priority.PRIORITY_BATCH`.
+    return cel.NewEnv(DESCRIPTOR.pool, variables=types, container=DESCRIPTOR.package)
+
+
+def _compiled(environment: Any, text: str) -> Any:
+    if len(text) > MAX_LENGTH:
+        raise InvalidCondition(f"has {len(text)} characters; at most {MAX_LENGTH} are allowed")
+    if found := _BUILDS_LISTS.search(text):
+        raise InvalidCondition(f"{found[1]}() is not allowed, as it builds lists; use exists() or all()")
+    try:
+        condition = environment.compile(text)
+    except RuntimeError as error:
+        raise InvalidCondition(_explanation(str(error))) from None
+    kind = condition.return_type()
+    if kind != cel.Type.BOOL:
+        raise InvalidCondition(f"expected a condition, which is true or false; this is a {kind.name()}")
+    return condition
+
+
+def _explanation(report: str) -> str:
+    found = _REPORT.search(report)
+    if found is None:
+        return report.partition("\n")[0]
+    # After that the library lists all that may come next.
+    return f"at character {found[1]}: {found[2].partition(' expecting {')[0]}"

@@ -1,0 +1,73 @@
+"""The parts of the section `models` that say which target a request goes to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from clawdbot_servicekit.settings import Number, Section, Whole
+from pydantic import Field, field_validator, model_validator
+
+
+class BalanceSettings(Section):
+    """How requests are divided between the regular targets of an alias; `by` alone may stand for it."""
+
+    by: Literal["weighted", "least_latency", "prefix"] = "weighted"
+    prefix_length: Annotated[Whole, Field(ge=1, le=1_000_000)] = 2048
+    """With `prefix`: characters of a conversation's beginning that are compared."""
+    max_load: Annotated[Number, Field(ge=1, le=1000)] = 1.25
+    """With `prefix`: times the average requests in flight above which a backend is too busy for more."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_short_form(cls, values: Any) -> Any:
+        return {"by": values} if isinstance(values, str) else values
+
+
+class AliasTarget(Section):
+    """One target of an alias."""
+
+    target: str
+    """ "backend/model"; "backend/*" is the first model that the backend lists."""
+    weight: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
+    """Relative share of the alias's requests."""
+    fallback: bool = False
+    """Used only when the regular targets fail; fallbacks are tried in the order of the list."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_short_form(cls, values: Any) -> Any:
+        return {"target": values} if isinstance(values, str) else values
+
+
+class AliasSettings(Section):
+    """An alias. A target, or a list of them, may stand for it."""
+
+    targets: tuple[AliasTarget, ...]
+    balance: BalanceSettings | None = None
+    """Omitted: models.balance."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_short_forms(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "target" in values:
+            values = {"targets": values}
+        targets = values.get("targets")
+        return {**values, "targets": [targets]} if isinstance(targets, str | dict) else values
+
+
+class RuleSettings(Section):
+    """Sends requests to another model."""
+
+    when: str
+    """A condition in CEL over `request`, `tenant` and `labels`."""
+    model: str
+    """The alias or the "backend/model" that requests go to which meet it, whatever they ask for."""
+
+    @field_validator("when")
+    @classmethod
+    def _check_condition(cls, text: str) -> str:
+        # Only where there are rules: CEL takes a while to load.
+        from clawdbot_model_gateway.core.routing_rules import check_condition
+
+        check_condition(text)
+        return text

@@ -1,0 +1,186 @@
+"""A second target is asked beside a slow one; whoever begins first answers, and the other is left at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
+from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy
+from clawdbot_model_gateway.core import events
+from clawdbot_model_gateway.core.errors import BackendAuth, RateLimited, RequestRefused
+from clawdbot_model_gateway.core.failure_policy import FailurePolicy, HedgeRule
+from clawdbot_model_gateway.core.routing import Target
+
+from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, error, fake_openai, sse, text_chunks
+from tests.support.gateway_service import compatible, gateway
+from tests.support.generate_requests import asks, check_grammar, collect, text_of
+from tests.support.redis_server import until
+from tests.support.scripted_provider import WAIT, Bench, FakeProvider, says
+
+RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])
+ALIASES = {"default": ["a/m", {"target": "b/m", "fallback": True}]}
+TARGETS = {"default": (Target("a", "m"), Target("b", "m", fallback=True))}
+
+
+@pytest.fixture
+async def a():
+    async with fake_openai() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def b():
+    async with fake_openai() as fake:
+        yield fake
+
+
+def hedged(a, b, **options):
+    options = {"hedge": {"after": 0.1}, **options}
+    backends = {
+        "a": compatible(a.url, api_key=KEY, models=["m"], **options),
+        "b": compatible(b.url, api_key=KEY, models=["m"]),
+    }
+    return {"backends": backends, "aliases": ALIASES}
+
+
+def backend_of(reply) -> str:
+    return reply[0].started.backend if isinstance(reply, list) else reply.backend
+
+
+def hedges_of(served) -> float:
+    return served.application._components.failure_metrics.hedges.labels("a")._value.get()
+
+
+@pytest.mark.parametrize("mode", [CachePolicy.MODE_BYPASS, CachePolicy.MODE_USE], ids=["own", "shared"])
+@RPCS
+async def test_a_slow_backend_is_overtaken(tmp_path, a, b, rpc, mode):
+    async with gateway(tmp_path, models=hedged(a, b)) as served:
+        for _ in range(3):
+            a.gone.clear()
+            a.will(HOLD)
+            began = time.monotonic()
+            reply = await served.client.run(asks(str(began), cache=CachePolicy(mode=mode)), rpc, seconds=60)
+            assert time.monotonic() - began < 10
+            assert backend_of(reply) == "b"
+            async with asyncio.timeout(5):
+                await a.gone.wait()
+            assert served.idle
+        assert hedges_of(served) == 3
+
+
+@RPCS
+async def test_the_first_one_may_still_win(tmp_path, a, b, rpc):
+    async with gateway(tmp_path, models=hedged(a, b)) as served:
+        held = asyncio.Event()
+        a.will(Answer([held, sse(*text_chunks("from a"))]))
+        b.will(HOLD)
+        call = asyncio.create_task(served.client.run(asks(), rpc))
+        await b.busy.wait()
+        held.set()
+        assert backend_of(await call) == "a"
+        async with asyncio.timeout(5):
+            await b.gone.wait()
+        assert served.idle
+
+
+async def test_the_winner_streams_on(tmp_path, a, b):
+    async with gateway(tmp_path, models=hedged(a, b)) as served:
+        a.will(HOLD)
+        pieces = [sse(chunk({"content": each}), done=False) for each in "abc"]
+        b.will(Answer([*pieces, sse(*text_chunks("d"))]))
+        seen = await served.client.run(asks(), "stream")
+        check_grammar(seen)
+        assert (text_of(seen), seen[0].started.attempt) == ("abcd", 2)
+
+
+@RPCS
+async def test_a_fast_backend_is_asked_alone(tmp_path, a, b, rpc):
+    async with gateway(tmp_path, models=hedged(a, b, hedge={"after": 5})) as served:
+        assert backend_of(await served.client.run(asks(), rpc)) == "a"
+        a.will(error(503))
+        assert backend_of(await served.client.run(asks(), rpc)) == "b"
+        assert len(b.asked) == 1
+        assert hedges_of(served) == 0
+
+
+async def test_hedges_stay_within_the_budget(tmp_path, a, b):
+    options = {"hedge": {"after": 0.02, "budget": 0}, "http": {"first_content_timeout": 0.2}}
+    async with gateway(tmp_path, models=hedged(a, b, **options)) as served:
+        a.will(*[HOLD] * 14)
+        for _ in range(14):
+            assert backend_of(await served.client.run(asks(), "stream")) == "b"
+        assert 10 <= hedges_of(served) < 14
+        assert served.idle
+
+
+async def test_a_call_that_is_cancelled_leaves_both(tmp_path, a, b):
+    models = hedged(a, b, hedge={"after": 0.01, "budget": 1})
+    async with gateway(tmp_path, models=models) as served:
+        for number in range(64):
+            a.busy.clear()
+            b.busy.clear()
+            a.will(HOLD)
+            b.will(Answer([sse(chunk({"role": "assistant"}), done=False), HANG]))
+            call = served.client.stream(asks())
+            reader = asyncio.create_task(anext(aiter(call)))
+            await asyncio.gather(a.busy.wait(), b.busy.wait())
+            call.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            await until(lambda count=number + 1: a.left == b.left == count, seconds=5)
+            await until(lambda: served.idle)
+
+
+# What it costs, and what goes wrong
+
+
+def bench(a, b, after=0.02):
+    each = Bench(TARGETS, a=a, b=b)
+    each.backends["a"].failure = FailurePolicy(hedge=HedgeRule(after))
+    return each
+
+
+async def test_both_are_paid_for_once():
+    reported = Usage(input_tokens=9, provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED)
+    slow = FakeProvider([events.started("m"), events.usage(reported), WAIT])
+    racing = bench(slow, FakeProvider(says("from b")))
+    alone = Bench(TARGETS, a=FakeProvider(says("from b")), b=FakeProvider())
+    assert text_of(await collect(racing.generation.stream(asks()))) == "from b"
+    await collect(alone.generation.stream(asks()))
+    assert racing.done["input_tokens"] == alone.done["input_tokens"] + 9
+    assert racing.done["output_tokens"] == alone.done["output_tokens"]
+    assert (racing.done["target"], racing.done["attempts"], racing.done["outcome"]) == ("b/m", 2, "STOP")
+    assert len(racing.hooks.observed) == 1
+    assert racing.idle
+
+
+async def test_where_both_fail_the_error_names_both():
+    gate = asyncio.Event()
+    racing = bench(FakeProvider([gate, RateLimited("full")]), FakeProvider([BackendAuth("no")]))
+    call = asyncio.create_task(collect(racing.generation.stream(asks())))
+    await until(lambda: racing.providers["b"].asked)
+    gate.set()
+    with pytest.raises(RateLimited) as failed:
+        await call
+    assert failed.value.other_attempts == " Also tried: b/m BACKEND_AUTH."
+    assert racing.idle
+
+
+async def test_a_request_that_one_refuses_is_refused_and_the_other_is_left():
+    racing = bench(FakeProvider([WAIT]), FakeProvider([RequestRefused("no")]))
+    with pytest.raises(RequestRefused):
+        await collect(racing.generation.stream(asks()))
+    assert racing.idle
+
+
+def test_the_usual_time_is_that_of_95_in_100_once_it_is_known():
+    policy = FailurePolicy(hedge=HedgeRule())
+    for number in range(19):
+        policy.saw_first_content(number)
+    assert policy.hedge_delay is None
+    for number in range(19, 100):
+        policy.saw_first_content(number)
+    assert policy.hedge_delay == 95
+    assert FailurePolicy(hedge=HedgeRule(3.0)).hedge_delay == 3.0
+    assert FailurePolicy().hedge_delay is None
