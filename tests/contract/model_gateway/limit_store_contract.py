@@ -101,6 +101,7 @@ class LimitStoreContract:
         assert isinstance(third, Reservation)
         other.settle(second, [0])
         store.settle(third, [0])
+        await settled(other)
         assert await room(store, "concurrent", 2) == 2
 
     async def test_a_reservation_of_nothing_counts_what_was_used(self, store):

@@ -127,4 +127,5 @@ def _explanation(report: str) -> str:
     if found is None:
         return report.partition("\n")[0]
     # After that the library lists all that may come next.
-    return f"at character {found[1]}: {found[2].partition(' expecting {')[0]}"
+    what = found[2].partition(" expecting {")[0]
+    return f"at character {found[1]}: {what.replace('int literal', 'number')}"
