@@ -24,7 +24,13 @@ from clawdbot_model_client.usage import sum_usage
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired
 
-from clawdbot_model_gateway.core.errors import BackendTimeout, ModelError, ProtocolViolation
+from clawdbot_model_gateway.core.errors import (
+    OURS,
+    BackendTimeout,
+    BreakerOpen,
+    ModelError,
+    ProtocolViolation,
+)
 from clawdbot_model_gateway.core.events import Event, finished, has_content, usage
 from clawdbot_model_gateway.core.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices, price_of
@@ -50,14 +56,22 @@ class Attempt:
         number: from 1.
         share: seconds of the call's deadline that it may use before its first content; infinite where no
             other target is left, so that the deadline itself is enough.
+        last_resort: whether the request has failed elsewhere, so that the target is asked in any case.
     """
 
     def __init__(
-        self, request: GenerateRequest, target: Target, number: int, share: float = math.inf
+        self,
+        request: GenerateRequest,
+        target: Target,
+        number: int,
+        share: float = math.inf,
+        *,
+        last_resort: bool = False,
     ) -> None:
         self.request = request
         self.target = target
         self.number = number
+        self.last_resort = last_resort
         self.policy: FailurePolicy | None = None
         """Of the target's backend, once it is known."""
         self.model = ""
@@ -262,15 +276,17 @@ class RequestAttempts:
         """The next attempt, at the next of the targets; a target may be among them more than once.
 
         Each gets an equal share of what is left of the deadline, the last one all of it. Once no target is
-        left, one that has failed is asked again, after a time, if its backend's policy allows it.
+        left, those whose breaker was open are asked all the same, if another one was asked; then one that has
+        failed is asked again, after a time, if its backend's policy allows it.
 
         Raises:
             ModelError: no target is left. The first transient error, else the last error.
         """
         number = len(self.made)
-        left = len(self._targets) - number
-        target = self._targets[number] if left > 0 else await self._wait_for_retry()
-        attempt = Attempt(self.request, target, number + 1, _share(left))
+        last_resort = any(not isinstance(error, OURS) for _, error in self._failed)
+        rest = self._targets[number:] or (self._not_asked() if last_resort else ())
+        target = rest[0] if rest else await self._wait_for_retry()
+        attempt = Attempt(self.request, target, number + 1, _share(len(rest)), last_resort=last_resort)
         self.made.append(attempt)
         return attempt
 
@@ -333,6 +349,11 @@ class RequestAttempts:
         if costs:
             self.usage = costs[0] if len(costs) == 1 else sum_usage(costs)
         self._on_done(self)
+
+    def _not_asked(self) -> Sequence[Target]:
+        """The targets whose breaker was open, and that were not asked since."""
+        errors = {attempt.target: error for attempt, error in self._failed}
+        return [target for target, error in errors.items() if isinstance(error, BreakerOpen)]
 
     async def _wait_for_retry(self) -> Target:
         """The target to ask again, once its time has come.

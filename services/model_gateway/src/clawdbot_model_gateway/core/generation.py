@@ -172,7 +172,8 @@ class Generation:
             send = _send_streaming
         # The time to the first content says nothing where the whole reply comes at once.
         streamed = attempt if send is _send_streaming else None
-        async with backend.slot(attempt.request, streamed, expires_at) as provider:
+        slot = backend.slot(attempt.request, streamed, expires_at, last_resort=attempt.last_resort)
+        async with slot as provider:
             attempt.model = await backend.model_for(attempt.target.model)
             source = await with_format_emulation(
                 provider,
