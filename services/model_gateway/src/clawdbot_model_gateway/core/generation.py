@@ -26,6 +26,7 @@ from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
+from clawdbot_model_gateway.core.spending import begin_spending
 from clawdbot_model_gateway.core.structured_output.emulation import (
     RecordUsage,
     ReplySource,
@@ -182,6 +183,7 @@ class Generation:
                 processes=self._validators,
                 record_usage=record_usage,
             )
+            begin_spending(attempt.spending)
             async with aclosing(send(source, attempt.request, attempt.model)) as events:
                 yield events
 
