@@ -11,11 +11,23 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import (
     BREAKER_STATE_OPEN,
 )
 from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
-from clawdbot_model_gateway.core.errors import BackendFailed, BreakerOpen, QueueFull
+from clawdbot_model_gateway.core.errors import (
+    BackendAuth,
+    BackendDraining,
+    BackendFailed,
+    BreakerOpen,
+    CannotEmbed,
+    QueueFull,
+    RateLimited,
+)
+from clawdbot_model_gateway.core.failure_policy import FailurePolicy, HedgeRule
+from clawdbot_model_gateway.core.routing import Target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.generate_requests import asks
 from tests.support.properties import examples
+from tests.support.scripted_provider import Bench, FakeProvider, says
 
 DOWN = BackendFailed("down")
 
@@ -29,8 +41,16 @@ class OpenBreaker(CircuitBreaker):
 
     def __init__(self) -> None:
         self.now = 100.0
+        self.refused: list[BreakerOpen] = []
         super().__init__("a", BreakerLimits(failures=1, cooldown=10), lambda: self.now, lambda: 0.0)
         self.leave(self.enter(Request()), DOWN)
+
+    def enter(self, call, *, last_resort=False) -> int:
+        try:
+            return super().enter(call, last_resort=last_resort)
+        except BreakerOpen as error:
+            self.refused.append(error)
+            raise
 
     def resort(self) -> int:
         return self.enter(Request(), last_resort=True)
@@ -134,3 +154,40 @@ def test_it_always_goes_and_leaves_a_breaker_that_recovers(steps):
     breaker.now += 60
     breaker.leave(breaker.enter(Request()), None)
     assert breaker.state == BREAKER_STATE_CLOSED
+
+
+def bench(*names: str, **scripts) -> Bench:
+    """Backends behind one alias, of which the named ones have an open breaker."""
+    providers = {name: FakeProvider(script) for name, script in scripts.items()}
+    made = Bench({"default": tuple(Target(name, "m") for name in scripts)}, **providers)
+    for name in names:
+        made.backends[name].breaker = OpenBreaker()
+    return made
+
+
+@pytest.mark.parametrize("error", [DOWN, RateLimited("x"), BackendAuth("x")])
+async def test_every_open_backend_is_asked_in_turn_once_one_has_failed(error):
+    made = bench("b", "c", a=[error], b=[DOWN], c=says("yes"))
+    assert (await made.generation.generate(asks())).backend == "c"
+    assert [made.backends[each].breaker.state for each in "bc"] == [BREAKER_STATE_OPEN, BREAKER_STATE_CLOSED]
+
+
+async def test_one_that_was_refused_before_another_failed_is_asked_after_all():
+    """As a hedge is, which has another target to wait for."""
+    gate = asyncio.Event()
+    made = bench("b", a=[gate, DOWN], b=says("yes"))
+    made.backends["a"].failure = FailurePolicy(hedge=HedgeRule(after=0.01))
+    call = asyncio.create_task(made.generation.generate(asks()))
+    async with asyncio.timeout(10):
+        while len(made.backends["b"].breaker.refused) < 1:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.005)
+    gate.set()
+    assert (await call).backend == "b"
+
+
+@pytest.mark.parametrize("error", [QueueFull("x"), BackendDraining("x"), CannotEmbed("x")])
+async def test_it_is_no_last_resort_where_no_other_backend_was_asked(error):
+    made = bench("b", a=[error], b=says("yes"))
+    with pytest.raises(type(error) if error.transient else BreakerOpen):
+        await made.generation.generate(asks())
+    assert made.providers["b"].asked == []
