@@ -16,7 +16,7 @@ import grpc.aio
 import pytest
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import ListBackendsRequest
 
-from tests.support.chaos_backend import BUSY, CUT, DEAD, SLOW, ChaosBackend, reply_to
+from tests.support.chaos_backend import BUSY, CUT, DEAD, SILENT, SLOW, ChaosBackend, reply_to
 from tests.support.gateway_service import Client
 from tests.support.generate_requests import asks
 from tests.support.processes import ServiceProcess, process
@@ -29,9 +29,9 @@ SCRIPT = (
     ("a", BUSY),
     ("b", DEAD),
     ("a", CUT),
-    ("b", BUSY),
+    ("b", SILENT),
     ("a", DEAD),
-    ("b", SLOW),
+    ("a", SILENT),
 )
 PHASE = 5.0
 """Seconds of each."""

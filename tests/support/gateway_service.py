@@ -36,6 +36,12 @@ class Client:
         """The call in progress."""
         return self.gateway.StreamGenerate(StreamGenerateRequest(request=request), timeout=seconds)
 
+    def begin(self, request: GenerateRequest, rpc: str, seconds: float = 20.0) -> Any:
+        """The call in progress, to be cancelled: gRPC may lose the cancellation of a task that awaits it."""
+        if rpc == "generate":
+            return self.gateway.Generate(request, timeout=seconds)
+        return self.stream(request, seconds)
+
     async def events(self, request: GenerateRequest) -> list[Event]:
         return [event async for event in self.stream(request)]
 

@@ -11,6 +11,7 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import (
     BREAKER_STATE_UNSPECIFIED,
     ListBackendsRequest,
 )
+from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from prometheus_client import generate_latest
 
 from tests.support.fake_openai import KEY, error, fake_openai
@@ -122,6 +123,87 @@ async def test_of_several_open_backends_the_one_that_is_tried_first_says_when(tm
             assert fault.reason == "BREAKER_OPEN"
             assert 50 < fault.retry_after <= 75
             assert "Also tried: one/m BREAKER_OPEN" in fault.message
+
+
+@RPCS
+async def test_an_open_backend_is_the_last_resort_of_a_request_that_has_failed_elsewhere(tmp_path, rpc):
+    async with fake_openai() as main, fake_openai() as spare:
+        models = {
+            "backends": {"main": backed(main.url), "spare": backed(spare.url)},
+            "aliases": {"chat": ["main/m", {"target": "spare/m", "fallback": True}]},
+        }
+        async with gateway(tmp_path, models=models) as served:
+            main.always = error(503)
+            for _ in range(3):
+                await served.client.run(asks(model="chat"), rpc)
+            assert await states(served) == {"main": BREAKER_STATE_OPEN, "spare": BREAKER_STATE_CLOSED}
+            main.always, spare.always = None, error(429)
+            for _ in range(3):
+                assert await served.client.run(asks(model="chat"), rpc)
+            assert (await states(served))["main"] == BREAKER_STATE_CLOSED
+            assert served.idle
+
+
+async def test_an_open_backend_is_the_last_resort_for_embeddings(tmp_path):
+    async with fake_openai() as main, fake_openai() as spare:
+        models = {
+            "backends": {"main": backed(main.url), "spare": backed(spare.url)},
+            "aliases": {"embeddings": ["main/m", {"target": "spare/m", "fallback": True}]},
+        }
+        async with gateway(tmp_path, models=models) as served:
+
+            async def answers(text):
+                request = EmbedRequest(texts=[text], model="embeddings")
+                return (await served.client.gateway.Embed(request)).backend
+
+            main.will(*[error(503)] * 3)
+            assert [await answers(each) for each in "abc"] == ["spare"] * 3
+            spare.will(error(503))
+            assert await answers("d") == "main"
+            assert (await states(served))["main"] == BREAKER_STATE_CLOSED
+
+
+@RPCS
+async def test_nobody_is_lost_when_one_backend_dies_just_after_the_other_came_back(tmp_path, rpc):
+    """The breaker of the one is still open when that of the other opens."""
+    async with fake_openai() as main, fake_openai() as spare:
+        models = {
+            "backends": {"main": backed(main.url), "spare": backed(spare.url)},
+            "aliases": {"chat": ["main/m", {"target": "spare/m", "fallback": True}]},
+        }
+        async with gateway(tmp_path, models=models) as served:
+            main.always = error(503)
+            for _ in range(3):
+                await served.client.run(asks(model="chat"), rpc)
+            main.always, spare.always = None, error(503)
+
+            async def ask():
+                for _ in range(10):
+                    assert await served.client.run(asks(model="chat"), rpc)
+
+            await asyncio.gather(*[ask() for _ in range(16)])
+
+
+@RPCS
+async def test_dead_backends_are_each_others_last_resort_only_while_one_seems_to_work(tmp_path, rpc):
+    async with fake_openai() as main, fake_openai() as spare:
+        models = {
+            "backends": {"main": backed(main.url), "spare": backed(spare.url)},
+            "aliases": {"chat": ["main/m", {"target": "spare/m", "fallback": True}]},
+        }
+        async with gateway(tmp_path, models=models) as served:
+            main.always = spare.always = error(503)
+
+            async def ask():
+                for _ in range(20):
+                    await served.client.fault(asks(model="chat"), rpc)
+
+            await asyncio.gather(*[ask() for _ in range(4)])
+            main.asked.clear()
+            spare.asked.clear()
+            await asyncio.gather(*[ask() for _ in range(4)])
+            assert (await served.client.fault(asks(model="chat"), rpc)).reason == "BREAKER_OPEN"
+            assert main.asked == spare.asked == []
 
 
 @RPCS

@@ -232,6 +232,14 @@ async def test_metrics_show_the_queue(tmp_path):
         assert f"queue_wait_seconds_count{{{load}}} 1.0" in generate_latest(registry).decode()
 
 
+@pytest.mark.parametrize(("rpc", "count"), [("stream", "1.0"), ("generate", "0.0")])
+async def test_metrics_show_how_soon_a_streamed_reply_begins(tmp_path, rpc, count):
+    async with gateway(tmp_path, model=model()) as served:
+        await served.client.run(asks(), rpc)
+        shown = f'clawdbot_backend_time_to_first_token_seconds_count{{backend="scripted"}} {count}'
+        await until(lambda: shown in generate_latest(served.host.metrics.registry).decode())
+
+
 async def test_an_adaptive_backend_takes_more_until_it_says_that_it_is_overloaded(tmp_path):
     config = model(concurrency={"min": 1, "max": 8})
     config["replies"].insert(0, {"when": "too much", "fault": {"kind": "overloaded"}})

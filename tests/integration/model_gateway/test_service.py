@@ -107,15 +107,14 @@ async def test_an_rpc_that_is_not_implemented_yet_says_so(tmp_path, rpc, request
 async def test_a_cancelled_call_closes_the_upstream_connection(tmp_path, client_of, backend, moment, rpc):
     async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
         backend.will(moment)
-        task = asyncio.create_task(client_of(served).run(asks(), rpc))
+        call = client_of(served).begin(asks(), rpc)
         await backend.busy.wait()
         assert not served.idle
-        task.cancel()
+        call.cancel()
         async with asyncio.timeout(5):
             await backend.gone.wait()
         assert backend.left == 1
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        assert await call.code() is grpc.StatusCode.CANCELLED
         assert await until(lambda: served.idle)
         # The slot is released exactly once: the next request finds the same state.
         await client_of(served).run(asks(), rpc)
@@ -139,9 +138,9 @@ async def test_requests_beyond_the_pool_wait_for_a_slot_and_lists_of_models_do_n
     model = compatible(backend.url, api_key=KEY, http={"pool_size": 1})
     async with gateway(tmp_path, model=model) as served:
         backend.will(HOLD)
-        first = asyncio.create_task(served.client.run(asks(), "stream"))
+        first = served.client.stream(asks())
         await backend.busy.wait()
-        second = asyncio.create_task(served.client.run(asks(), "stream"))
+        second = served.client.stream(asks())
         provider = next(iter(served.application._components.backends.values())).provider
         async with asyncio.timeout(5):
             assert await provider.list_models()
@@ -156,9 +155,9 @@ async def test_a_request_that_waits_for_a_slot_can_be_cancelled(tmp_path, backen
     model = compatible(backend.url, api_key=KEY, http={"pool_size": 1})
     async with gateway(tmp_path, model=model) as served:
         backend.will(HOLD)
-        first = asyncio.create_task(served.client.run(asks(), "stream"))
+        first = served.client.stream(asks())
         await backend.busy.wait()
-        second = asyncio.create_task(served.client.run(asks(), "stream"))
+        second = served.client.stream(asks())
         assert await until(
             lambda: next(iter(served.application._components.backends.values())).in_flight == 2
         )

@@ -19,9 +19,10 @@ from clawdbot_servicekit.error_table import remote_error
 from tests.support.cached_gateway import BYPASS, USE, ask, cached, costs
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks
+from tests.support.priced_gateway import priced, usage_of
 from tests.support.processes import process
 from tests.support.redis_server import until
-from tests.support.scripted_provider import WAIT, FakeProvider, says
+from tests.support.scripted_provider import FakeProvider, says
 
 REPORTED = UsageProvenance.USAGE_PROVENANCE_REPORTED
 ALL_KINDS = Usage(
@@ -32,34 +33,13 @@ ALL_KINDS = Usage(
     reasoning_tokens=300,
     provenance=REPORTED,
 )
-PRICE = {"input": 3, "cached": 0.3, "cache_write": 3.75, "output": 15, "reasoning": 10}
 COST = 700 * 3 + 200 * 0.3 + 100 * 3.75 + 200 * 15 + 300 * 10
-PRICED = {
-    "backends": {
-        "a": {"provider": "echo", "models": ["m", "n"], "prices": {"m": PRICE, "*": {"output": 1}}},
-        "b": {"provider": "echo", "models": ["m"], "prices": {"*": {"input": 0.000001}}},
-    },
-    "aliases": {"chat": "a/m", "both": ["a/m", {"target": "b/m", "fallback": True}]},
-}
+"""Of all kinds, at PRICE."""
 
 
 def reports(usage: Usage, *pieces: str) -> list:
     *content, end = says(*(pieces or ("yes",)))
     return [*content, events.usage(usage), end]
-
-
-async def usage_of(served, *group_by: str, **fields) -> dict[str, tuple[int, Usage]]:
-    """Record → its requests and usage, by what it is grouped by (the target where nothing is said)."""
-    chosen = [UsageDimension.Value(f"USAGE_DIMENSION_{each}") for each in group_by or ("MODEL",)]
-    page = await served.client.admin.GetUsage(GetUsageRequest(group_by=chosen, **fields))
-    return {
-        "/".join(filter(None, (each.tenant, each.key_id, each.model))): (each.requests, each.usage)
-        for each in page.records
-    }
-
-
-def priced(tmp_path, *scripts, **options):
-    return cached(tmp_path, *scripts, models=PRICED, **options)
 
 
 @pytest.mark.parametrize("rpc", ["stream", "generate"])
@@ -130,22 +110,6 @@ async def test_a_call_that_two_share_is_paid_once(tmp_path):
         await asyncio.gather(*calls)
         requests, used = (await usage_of(served))["a/m"]
     assert (requests, used.cost_micros) == (2, round(COST))
-
-
-async def test_a_stream_that_is_cancelled_is_priced_by_what_is_known(tmp_path):
-    script = [events.started("m"), events.text_delta("one two three four "), WAIT]
-    async with priced(tmp_path, script) as (served, _):
-        stream = served.client.stream(asks("a question of some length", model="chat", cache=BYPASS))
-        while not (await stream.read()).HasField("text_delta"):
-            pass
-        stream.cancel()
-        await until(lambda: served.idle)
-        requests, used = (await usage_of(served))["a/m"]
-        page = await served.client.admin.GetUsage(GetUsageRequest())
-    assert requests == page.records[0].estimated_requests == 1
-    assert used.input_tokens > 0
-    assert used.output_tokens > 0
-    assert used.cost_micros == used.input_tokens * 3 + used.output_tokens * 15
 
 
 async def test_a_stream_that_breaks_off_is_priced_by_what_is_known(tmp_path):

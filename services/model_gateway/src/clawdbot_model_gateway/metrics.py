@@ -1,4 +1,4 @@
-"""Prometheus metrics of the backends: what is sent, what waits, and what is refused."""
+"""Prometheus metrics of the backends: what is sent, what waits, what is refused, and how soon they answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueObserver
 
 WAIT_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Seconds."""
+FIRST_CONTENT_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Seconds."""
 
 
@@ -77,6 +79,13 @@ class BackendMetrics:
             buckets=WAIT_BUCKETS,
             registry=registry,
         )
+        self._first_content = Histogram(
+            "clawdbot_backend_time_to_first_token_seconds",
+            "How long a streamed request to a backend took until its first content, from its slot on.",
+            ("backend",),
+            buckets=FIRST_CONTENT_BUCKETS,
+            registry=registry,
+        )
         self._shed = Counter(
             "clawdbot_backend_requests_shed",
             "Requests that were refused instead of sent, by reason.",
@@ -85,8 +94,8 @@ class BackendMetrics:
         )
 
     def observer(self, backend: str) -> QueueObserver:
-        """Records how requests wait for a backend."""
-        return _Observer(backend, self._waits, self._shed)
+        """Records how requests to a backend fare."""
+        return _Observer(backend, self._waits, self._first_content, self._shed)
 
     def sample(self, backends: Iterable[Backend]) -> None:
         """Records the present load."""
@@ -113,6 +122,7 @@ class BackendMetrics:
                 self._idle_connections,
                 self._connection_waiters,
                 self._limit,
+                self._breaker,
             ):
                 gauge.labels(backend_name).set(0)
             for name in CLASSES.values():
@@ -120,8 +130,9 @@ class BackendMetrics:
 
 
 class _Observer(QueueObserver):
-    def __init__(self, backend: str, waits: Histogram, shed: Counter) -> None:
+    def __init__(self, backend: str, waits: Histogram, first_content: Histogram, shed: Counter) -> None:
         self._backend = backend
+        self._first_content = first_content.labels(backend)
         self._waits = {priority: waits.labels(backend, name) for priority, name in CLASSES.items()}
         self._shed = shed
 
@@ -132,3 +143,7 @@ class _Observer(QueueObserver):
     @override
     def shed(self, priority: int, reason: str) -> None:
         self._shed.labels(self._backend, CLASSES[priority], reason).inc()
+
+    @override
+    def began(self, seconds: float) -> None:
+        self._first_content.observe(seconds)

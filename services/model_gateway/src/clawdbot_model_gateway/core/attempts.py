@@ -13,7 +13,7 @@ from typing import Final, Self
 
 import structlog
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED, FinishReason
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_CACHED, USAGE_PROVENANCE_UNSPECIFIED, Usage
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_UNSPECIFIED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import (
     CACHE_STATUS_BYPASS,
     CACHE_STATUS_HIT,
@@ -24,11 +24,18 @@ from clawdbot_model_client.usage import sum_usage
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired
 
-from clawdbot_model_gateway.core.errors import BackendTimeout, ModelError, ProtocolViolation
+from clawdbot_model_gateway.core.errors import (
+    OURS,
+    BackendTimeout,
+    BreakerOpen,
+    ModelError,
+    ProtocolViolation,
+)
 from clawdbot_model_gateway.core.events import Event, finished, has_content, usage
 from clawdbot_model_gateway.core.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices, price_of
 from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.spending import Spending, as_cached
 from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
 
 log = structlog.get_logger(__name__)
@@ -36,6 +43,8 @@ log = structlog.get_logger(__name__)
 CANCELLED: Final = "CANCELLED"
 INTERNAL: Final = "INTERNAL"
 TRUNCATED: Final = "TRUNCATED"
+GIVEN_UP: Final = frozenset({CANCELLED, BackendTimeout.reason})
+"""Outcomes after which nobody knows what the backend did with the request."""
 FINISH_REASONS: Final = {number: name.removeprefix("FINISH_REASON_") for name, number in FinishReason.items()}
 
 
@@ -50,14 +59,22 @@ class Attempt:
         number: from 1.
         share: seconds of the call's deadline that it may use before its first content; infinite where no
             other target is left, so that the deadline itself is enough.
+        last_resort: whether the request has failed elsewhere, so that the target is asked in any case.
     """
 
     def __init__(
-        self, request: GenerateRequest, target: Target, number: int, share: float = math.inf
+        self,
+        request: GenerateRequest,
+        target: Target,
+        number: int,
+        share: float = math.inf,
+        *,
+        last_resort: bool = False,
     ) -> None:
         self.request = request
         self.target = target
         self.number = number
+        self.last_resort = last_resort
         self.policy: FailurePolicy | None = None
         """Of the target's backend, once it is known."""
         self.model = ""
@@ -83,6 +100,8 @@ class Attempt:
         self._unreported: list[Usage] = []
         """Cost of replies that the caller does not see, until a `usage` event includes it."""
         self._output = TokenEstimator()
+        self.spending = Spending()
+        """What is known of the cost before the backend reports it."""
 
     @property
     def target_name(self) -> str:
@@ -132,6 +151,7 @@ class Attempt:
         """Has another attempt pay for the call that both share."""
         heir.free, self.free = False, True
         heir._unreported, self._unreported = self._unreported, []
+        heir.spending = self.spending
 
     def take(self, event: Event) -> Iterable[Event]:
         """What to send for a provider's event: nothing before the first content, then all that was held."""
@@ -172,9 +192,10 @@ class Attempt:
             for event in self._held:
                 if event.HasField("usage"):
                     reported = event.usage
-        if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and self._output.tokens:
+        given_up = self.outcome in GIVEN_UP and self.spending.sent and not self._unreported
+        if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and (self._output.tokens or given_up):
             # It ended before the backend reported usage, and is billed all the same.
-            reported = estimate_usage(self.request, self._output.tokens)
+            reported = self.spending.usage(self.request, self._output.tokens)
         if self.outcome == TRUNCATED and reported.output_tokens < self._output.tokens:
             # The backend's last count is that of an earlier moment.
             sent, reported = reported, Usage()
@@ -208,7 +229,7 @@ class Attempt:
             self.usage = self.priced(event.usage)
             self._unreported.clear()
             if self.free:
-                self.usage = _as_cached(event.usage)
+                self.usage = as_cached(event.usage)
                 return (usage(self.usage),)
         elif kind == "started":
             started = event.started
@@ -218,17 +239,9 @@ class Attempt:
             self.outcome = FINISH_REASONS.get(event.finished.finish_reason, INTERNAL)
             if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
                 estimate = estimate_usage(self.request, self._output.tokens)
-                self.usage = _as_cached(estimate) if self.free else self.priced(estimate)
+                self.usage = as_cached(estimate) if self.free else self.priced(estimate)
                 return (usage(self.usage), event)
         return (event,)
-
-
-def _as_cached(reply: Usage) -> Usage:
-    """The usage of a reply for a caller who spends nothing on it."""
-    cached = Usage()
-    cached.CopyFrom(reply)
-    cached.provenance, cached.cost_micros = USAGE_PROVENANCE_CACHED, 0
-    return cached
 
 
 class RequestAttempts:
@@ -262,15 +275,17 @@ class RequestAttempts:
         """The next attempt, at the next of the targets; a target may be among them more than once.
 
         Each gets an equal share of what is left of the deadline, the last one all of it. Once no target is
-        left, one that has failed is asked again, after a time, if its backend's policy allows it.
+        left, those whose breaker was open are asked all the same, if another one was asked; then one that has
+        failed is asked again, after a time, if its backend's policy allows it.
 
         Raises:
             ModelError: no target is left. The first transient error, else the last error.
         """
         number = len(self.made)
-        left = len(self._targets) - number
-        target = self._targets[number] if left > 0 else await self._wait_for_retry()
-        attempt = Attempt(self.request, target, number + 1, _share(left))
+        last_resort = any(not isinstance(error, OURS) for _, error in self._failed)
+        rest = self._targets[number:] or (self._not_asked() if last_resort else ())
+        target = rest[0] if rest else await self._wait_for_retry()
+        attempt = Attempt(self.request, target, number + 1, _share(len(rest)), last_resort=last_resort)
         self.made.append(attempt)
         return attempt
 
@@ -327,12 +342,20 @@ class RequestAttempts:
             self.outcome = error.reason
         elif isinstance(error, asyncio.CancelledError | GeneratorExit | DeadlineExpired):
             self.outcome = CANCELLED
+            for each in self.made:
+                if each.outcome == INTERNAL:
+                    each.outcome = CANCELLED
         elif error is None and self.made:
             self.outcome = self.last.outcome
         costs = [cost for each in self.made if (cost := each.cost).provenance != USAGE_PROVENANCE_UNSPECIFIED]
         if costs:
             self.usage = costs[0] if len(costs) == 1 else sum_usage(costs)
         self._on_done(self)
+
+    def _not_asked(self) -> Sequence[Target]:
+        """The targets whose breaker was open, and that were not asked since."""
+        errors = {attempt.target: error for attempt, error in self._failed}
+        return [target for target, error in errors.items() if isinstance(error, BreakerOpen)]
 
     async def _wait_for_retry(self) -> Target:
         """The target to ask again, once its time has come.

@@ -95,6 +95,7 @@ class Backend:
         attempt: Attempt | None = None,
         expires_at: float = math.inf,
         *,
+        last_resort: bool = False,
         judged: bool = True,
     ) -> Slot:
         """The way to the provider while the context lasts: `async with backend.slot(…) as provider`.
@@ -108,9 +109,10 @@ class Backend:
             attempt: its time to first content is a sign of the backend's load; None where the reply is not
                 streamed.
             expires_at: when a slot is of no use any more (time.monotonic), if before the call's deadline.
+            last_resort: whether it has failed elsewhere, so that it is sent although the breaker is open.
             judged: whether its outcome and its time say how well the backend works.
         """
-        return Slot(self, request, attempt, expires_at, judged=judged)
+        return Slot(self, request, attempt, expires_at, last_resort=last_resort, judged=judged)
 
     @property
     def available(self) -> bool:
@@ -227,6 +229,7 @@ class Slot:
         "_breaker",
         "_expires_at",
         "_judged",
+        "_last_resort",
         "_permit",
         "_request",
         "_waited",
@@ -239,12 +242,14 @@ class Slot:
         attempt: Attempt | None,
         expires_at: float,
         *,
+        last_resort: bool,
         judged: bool,
     ) -> None:
         self._backend = backend
         self._request = request
         self._attempt = attempt
         self._expires_at = expires_at
+        self._last_resort = last_resort
         self._judged = judged
         self._breaker = backend.breaker if judged else None
         self._began_at = self._waited = 0.0
@@ -262,7 +267,7 @@ class Slot:
             raise BackendRemoved("the configuration does not have this backend any more")
         breaker = self._breaker
         if breaker is not None:
-            self._permit = breaker.enter(self)
+            self._permit = breaker.enter(self, last_resort=self._last_resort)
         if not self._backend.scheduler.enter():
             try:
                 await self._wait()
@@ -324,7 +329,7 @@ class Slot:
         try:
             await turn
             if self._breaker is not None:
-                self._permit = self._breaker.renew(self._permit, self)
+                self._permit = self._breaker.renew(self._permit, self, last_resort=self._last_resort)
         except BaseException:
             scheduler.abandon(waiter)
             raise

@@ -5,6 +5,9 @@
     HALF_OPEN   one does, the probe: its success closes the breaker, its failure opens it for longer. While it
                 is undecided, since replies may take minutes, another one follows after each cool-down
 
+A request that has failed elsewhere does not wait for the cool-down: it would be lost anyway, so the backend
+is its last resort. Such a request half-opens the breaker as well, and its failure only ends that.
+
 What a request began in one state says nothing about another one. Each state therefore has a number, which a
 request is given when it begins: its permit.
 """
@@ -25,19 +28,14 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import (
 )
 
 from clawdbot_model_gateway.core.errors import (
-    BackendDraining,
+    OURS,
     BackendFailed,
     BackendOverloaded,
-    BackendRemoved,
     BackendTimeout,
     BackendUnreachable,
     BreakerOpen,
-    CannotEmbed,
-    DeadlineUnreachable,
     ModelError,
     ProtocolViolation,
-    QueueFull,
-    QueueTimeout,
 )
 
 log = structlog.get_logger(__name__)
@@ -50,16 +48,6 @@ FAILURES: Final = (
     ProtocolViolation,
 )
 """Errors that say that the backend does not work."""
-OURS: Final = (
-    BackendDraining,
-    BackendRemoved,
-    BreakerOpen,
-    CannotEmbed,
-    DeadlineUnreachable,
-    QueueFull,
-    QueueTimeout,
-)
-"""Errors without a word from the backend. With all others it has answered: it refused the request, or us."""
 SLICES: Final = 10
 """Parts of the window in which calls are counted together."""
 GROWTH: Final = 2.0
@@ -126,6 +114,10 @@ class CircuitBreaker:
         self._probe_at = 0.0
         """When the next request may go to the backend, unless the breaker is closed."""
         self._probes: list[Call] = []
+        self._last_resort = False
+        """Whether it is half-open for requests that have nowhere else to go."""
+        self._followed_from = 0.0
+        """From when on others follow a last resort: not at once after one that failed."""
         self._cause = ""
         """The reason of the failure that opened it."""
 
@@ -148,14 +140,23 @@ class CircuitBreaker:
         """Seconds until a request may go to the backend; 0 where one may now."""
         return 0.0 if self.available else self._probe_at - self._clock()
 
-    def enter(self, call: Call) -> int:
+    def enter(self, call: Call, *, last_resort: bool = False) -> int:
         """Lets a request go to the backend. Its permit has to be given back with `leave`.
+
+        While a last resort is undecided others follow it, since the target where it failed may just have
+        been found not to work.
+
+        Args:
+            call: the request.
+            last_resort: whether it has failed elsewhere, so that it goes in any case.
 
         Raises:
             BreakerOpen: it may not.
         """
         if self._state != BREAKER_STATE_CLOSED:
-            if not self.available:
+            now, may_probe = self._clock(), self.available
+            follows = self._last_resort and now >= self._followed_from
+            if not (may_probe or last_resort or follows):
                 raise BreakerOpen(
                     f"not asked, since it kept failing ({self._cause})", retry_after=self.retry_after
                 )
@@ -163,13 +164,15 @@ class CircuitBreaker:
                 self._change(BREAKER_STATE_HALF_OPEN)
             if self._state == BREAKER_STATE_HALF_OPEN:
                 self._probes.append(call)
-                self._probe_at = self._clock() + self._cooldown
-                log.info("breaker_probes", backend=self._backend)
+                self._last_resort = self._last_resort or last_resort
+                if may_probe:
+                    self._probe_at = now + self._cooldown
+                log.info("breaker_probes", backend=self._backend, last_resort=not may_probe)
         return self._permit
 
-    def renew(self, permit: int, call: Call) -> int:
+    def renew(self, permit: int, call: Call, *, last_resort: bool = False) -> int:
         """The permit of a request that had to wait; raises as `enter` does where the state has changed."""
-        return permit if permit == self._permit else self.enter(call)
+        return permit if permit == self._permit else self.enter(call, last_resort=last_resort)
 
     def leave(self, permit: int, error: BaseException | None) -> None:
         """A request has ended.
@@ -188,8 +191,9 @@ class CircuitBreaker:
             self._succeeded()
         elif self._state == BREAKER_STATE_HALF_OPEN:
             # A probe was broken off: the next request is one.
+            if not self._last_resort:
+                self._probe_at = self._clock()
             self._change(BREAKER_STATE_OPEN)
-            self._probe_at = self._clock()
 
     def _heed_probe(self) -> None:
         """A reply may take long: its beginning already shows that the backend works."""
@@ -203,6 +207,11 @@ class CircuitBreaker:
         self._current_slice().calls += 1
 
     def _failed(self, error: ModelError) -> None:
+        if self._last_resort:
+            # The cool-down goes on as it was.
+            self._change(BREAKER_STATE_OPEN)
+            self._followed_from = self._clock() + self._limits.cooldown
+            return
         if self._state == BREAKER_STATE_HALF_OPEN:
             self._cooldown = min(self._limits.max_cooldown, self._cooldown * GROWTH)
             self._open(error)
@@ -246,4 +255,5 @@ class CircuitBreaker:
     def _change(self, state: BreakerState.ValueType) -> None:
         self._state = state
         self._permit += 1
+        self._last_resort = False
         self._probes.clear()

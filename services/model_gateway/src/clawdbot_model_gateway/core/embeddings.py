@@ -143,7 +143,8 @@ class Embeddings:
 
     async def _ask(self, request: EmbedRequest, attempt: Attempt, backend: Backend) -> EmbedResponse:
         """The response of the backend."""
-        async with backend.slot(request, expires_at=attempt.expires_at) as provider:
+        slot = backend.slot(request, expires_at=attempt.expires_at, last_resort=attempt.last_resort)
+        async with slot as provider:
             attempt.model = await backend.model_for(attempt.target.model)
             if not isinstance(provider, Embedder):
                 raise CannotEmbed(f"the provider {backend.provider_name} does not support embeddings")

@@ -38,7 +38,7 @@ No text in here may contain a key: providers build `quote` from text that they h
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from clawdbot_servicekit.log_content import Content
 from clawdbot_servicekit.suggestions import did_you_mean, nearest_or_all
@@ -316,6 +316,18 @@ class BackendRemoved(ModelError):
 
 Shed: TypeAlias = QueueFull | QueueTimeout | DeadlineUnreachable
 """The gateway did not send the request, because too many wait for the backend."""
+
+
+OURS: Final = (
+    BackendDraining,
+    BackendRemoved,
+    BreakerOpen,
+    CannotEmbed,
+    DeadlineUnreachable,
+    QueueFull,
+    QueueTimeout,
+)
+"""Errors without a word from the backend: it was not asked. With all others it has failed or answered."""
 
 
 class ConfigurationInvalid(Exception):

@@ -26,6 +26,7 @@ from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
+from clawdbot_model_gateway.core.spending import begin_spending
 from clawdbot_model_gateway.core.structured_output.emulation import (
     RecordUsage,
     ReplySource,
@@ -172,7 +173,8 @@ class Generation:
             send = _send_streaming
         # The time to the first content says nothing where the whole reply comes at once.
         streamed = attempt if send is _send_streaming else None
-        async with backend.slot(attempt.request, streamed, expires_at) as provider:
+        slot = backend.slot(attempt.request, streamed, expires_at, last_resort=attempt.last_resort)
+        async with slot as provider:
             attempt.model = await backend.model_for(attempt.target.model)
             source = await with_format_emulation(
                 provider,
@@ -181,6 +183,7 @@ class Generation:
                 processes=self._validators,
                 record_usage=record_usage,
             )
+            begin_spending(attempt.spending)
             async with aclosing(send(source, attempt.request, attempt.model)) as events:
                 yield events
 

@@ -13,6 +13,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed, BackendOverloaded, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.spending import note_usage
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
@@ -173,6 +174,8 @@ class ReplyDecoder(ABC):
         """Takes what the vendor reports as totals so far. The largest count: some vendors end with zeros."""
         if self._usage is None:
             self._usage = Usage()
+            # Nobody sees it before the end, which a reply that is cancelled does not have.
+            note_usage(self._usage)
         for name in COUNTS:
             if (count := getattr(counts, name)) > getattr(self._usage, name):
                 setattr(self._usage, name, count)

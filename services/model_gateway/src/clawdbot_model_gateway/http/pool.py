@@ -15,6 +15,7 @@ from clawdbot_servicekit.regular_files import read_regular
 from yarl import URL
 
 from clawdbot_model_gateway.core.errors import ModelError
+from clawdbot_model_gateway.core.spending import note_sent
 from clawdbot_model_gateway.http.connector import IdleConnections, TcpConnector, UnixConnector
 from clawdbot_model_gateway.http.error_mapper import ErrorMapper
 from clawdbot_model_gateway.http.proxies import proxy_of
@@ -254,12 +255,15 @@ class HttpPool:
         while True:
             tries -= 1
             content = None if body is None else RequestBody(body)
+            note_sent(False)
             try:
                 return await self._request(method, url, content)
             except (aiohttp.ClientError, OSError) as error:
                 if tries and content is not None and not content.sent and _was_closed(error):
                     continue
                 raise transport_error(error, self._address) from error
+            finally:
+                note_sent(content is not None and content.sent)
 
     async def _request(self, method: str, url: URL, body: RequestBody | None) -> aiohttp.ClientResponse:
         if self._session is None:

@@ -29,6 +29,7 @@ from typing_extensions import override
 from clawdbot_model_gateway.core.errors import ModelMissing, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import EmbeddingResult, VendorModel
+from clawdbot_model_gateway.core.spending import note_sent
 from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.providers.llama.calls_by_schema import with_calls, without_tools
 from clawdbot_model_gateway.providers.llama.machine_share import MachineShare
@@ -166,6 +167,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
     @override
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """Waits while the model is being loaded."""
+        note_sent(False)
         async with self._loaded(model), aclosing(self._reply(request)) as events:
             async for event in events:
                 yield event

@@ -84,13 +84,16 @@ class SharedSlots(Protocol):
 
 
 class QueueObserver(Protocol):
-    """Told how requests waited, for metrics."""
+    """Told how requests fared, for metrics."""
 
     def waited(self, priority: int, seconds: float) -> None:
         """A request that had to wait got a slot, or was refused after that."""
 
     def shed(self, priority: int, reason: str) -> None:
         """A request was refused."""
+
+    def began(self, seconds: float) -> None:
+        """A streamed reply had its first content so long after the request got its slot."""
 
 
 class Scheduler:
@@ -178,6 +181,8 @@ class Scheduler:
         now = self._clock()
         self._times += 1
         self._held += max(WEIGHT, 1 / self._times) * (now - began_at - self._held)
+        if first_content is not None and self.observer is not None:
+            self.observer.began(first_content)
         if self.adaptive is not None:
             if error is None:
                 full = self.waiting > 0 or self.in_flight >= self.limit

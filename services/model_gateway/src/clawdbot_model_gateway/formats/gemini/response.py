@@ -82,6 +82,8 @@ class ResponseDecoder(ReplyDecoder):
             raise self._errors.from_payload(chunk)
         self._start(chunk.get("modelVersion"), out)
         merge_counts(self._counts, chunk.get("usageMetadata"))
+        if self._usage is None and self._counts:
+            self._report_usage(decode_usage(self._counts))
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict):
             self._block_reason = _reason(feedback.get("blockReason")) or self._block_reason

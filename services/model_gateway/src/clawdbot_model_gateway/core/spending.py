@@ -1,0 +1,67 @@
+"""What a backend may charge for a request that is broken off before it has said so.
+
+The caller of a provider does not see how far a request has come, and usage is the last thing that a reply
+says. So whoever sends requests and decodes replies notes both here, for the attempt in whose context it runs.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_CACHED, USAGE_PROVENANCE_PARTIAL, Usage
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
+
+from clawdbot_model_gateway.core.token_estimate import estimate_usage
+
+
+class Spending:
+    """What is known of one request."""
+
+    __slots__ = ("reported", "sent")
+
+    def __init__(self) -> None:
+        self.sent = False
+        """Whether the backend may have begun on it."""
+        self.reported: Usage | None = None
+        """The counts that the backend has reported so far."""
+
+    def usage(self, request: GenerateRequest, output_tokens: int) -> Usage:
+        """The usage of a reply that was broken off, of which so many tokens arrived."""
+        usage = Usage()
+        if self.reported is None or not self.reported.input_tokens:
+            return estimate_usage(request, output_tokens)
+        usage.CopyFrom(self.reported)
+        usage.output_tokens = max(usage.output_tokens, output_tokens)
+        usage.provenance = USAGE_PROVENANCE_PARTIAL
+        return usage
+
+
+_current: ContextVar[Spending | None] = ContextVar("spending", default=None)
+
+
+def begin_spending(spending: Spending) -> None:
+    """From now on the context asks a backend. Without a word from its client the request counts as sent."""
+    spending.sent = True
+    _current.set(spending)
+
+
+def note_sent(sent: bool) -> None:
+    """Notes whether the context's request has been sent, by a client that has to connect before."""
+    spending = _current.get()
+    if spending is not None:
+        spending.sent = sent
+
+
+def note_usage(usage: Usage) -> None:
+    """Notes what the backend has reported so far."""
+    spending = _current.get()
+    if spending is not None:
+        spending.reported = usage
+
+
+def as_cached(reply: Usage) -> Usage:
+    """The usage of a reply for a caller who spends nothing on it."""
+    cached = Usage()
+    cached.CopyFrom(reply)
+    cached.provenance, cached.cost_micros = USAGE_PROVENANCE_CACHED, 0
+    return cached
