@@ -1,4 +1,4 @@
-"""Prometheus metrics of the backends: what is sent, what waits, and what is refused."""
+"""Prometheus metrics of the backends: what is sent, what waits, what is refused, and what is sent again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.failure_policy import FailureObserver
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueObserver
 
 WAIT_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -86,7 +88,7 @@ class BackendMetrics:
 
     def observer(self, backend: str) -> QueueObserver:
         """Records how requests wait for a backend."""
-        return _Observer(backend, self._waits, self._shed)
+        return _QueueObserver(backend, self._waits, self._shed)
 
     def sample(self, backends: Iterable[Backend]) -> None:
         """Records the present load."""
@@ -119,7 +121,7 @@ class BackendMetrics:
                 self._waiting.labels(backend_name, name).set(0)
 
 
-class _Observer(QueueObserver):
+class _QueueObserver(QueueObserver):
     def __init__(self, backend: str, waits: Histogram, shed: Counter) -> None:
         self._backend = backend
         self._waits = {priority: waits.labels(backend, name) for priority, name in CLASSES.items()}
@@ -132,3 +134,55 @@ class _Observer(QueueObserver):
     @override
     def shed(self, priority: int, reason: str) -> None:
         self._shed.labels(self._backend, CLASSES[priority], reason).inc()
+
+
+class FailureMetrics:
+    """Metrics of second tries, in no registry yet."""
+
+    def __init__(self) -> None:
+        self.retries = Counter(
+            "clawdbot_backend_retries",
+            "Requests that were sent to the same backend again.",
+            ("backend",),
+            registry=None,
+        )
+        self.hedges = Counter(
+            "clawdbot_backend_hedges",
+            "Requests that were sent to another target as well, since this backend took long to begin.",
+            ("backend",),
+            registry=None,
+        )
+        self.refused_retries = Counter(
+            "clawdbot_backend_retries_over_budget",
+            "Retries and hedges that were not made, since they are too large a share of the requests.",
+            ("backend",),
+            registry=None,
+        )
+
+    def observer(self, backend: str) -> FailureObserver:
+        """Counts what is done about a backend's failures."""
+        return _FailureObserver(backend, self)
+
+    @property
+    def collectors(self) -> list[Collector]:
+        """All of them, to be registered."""
+        return [self.retries, self.hedges, self.refused_retries]
+
+
+class _FailureObserver(FailureObserver):
+    def __init__(self, backend: str, metrics: FailureMetrics) -> None:
+        self._retries = metrics.retries.labels(backend)
+        self._hedges = metrics.hedges.labels(backend)
+        self._refused_retries = metrics.refused_retries.labels(backend)
+
+    @override
+    def retried(self) -> None:
+        self._retries.inc()
+
+    @override
+    def hedged(self) -> None:
+        self._hedges.inc()
+
+    @override
+    def budget_spent(self) -> None:
+        self._refused_retries.inc()

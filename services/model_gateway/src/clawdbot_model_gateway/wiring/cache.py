@@ -15,8 +15,8 @@ from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import ReplyCache
 from clawdbot_model_gateway.core.reply_cache.rules import CacheRules
 from clawdbot_model_gateway.core.reply_cache.similar_requests import Embed, SemanticRules, SimilarRequests
-from clawdbot_model_gateway.semantic_settings import SemanticCacheSettings
-from clawdbot_model_gateway.settings import BackendSettings, CacheSettings
+from clawdbot_model_gateway.settings import BackendSettings
+from clawdbot_model_gateway.settings.cache import CacheSettings, SemanticCacheSettings
 from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
 from clawdbot_model_gateway.stores.in_memory.reply_cache import InMemoryReplyCache
 

@@ -22,13 +22,13 @@ from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.limits.usage_report import UsageReport
 from clawdbot_model_gateway.core.limits.windows import Rate
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, DEFAULT_ALIAS
-from clawdbot_model_gateway.limits_settings import (
+from clawdbot_model_gateway.settings import GatewaySettings
+from clawdbot_model_gateway.settings.limits import (
     LevelSettings,
     LimitsSettings,
     PriceSettings,
     QuotaSettings,
 )
-from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_model_gateway.stores.in_memory.limit_store import InMemoryLimitStore
 from clawdbot_model_gateway.stores.sqlite.limit_store import SqliteLimitStore, SqliteSavedCounters
 from clawdbot_model_gateway.stores.sqlite.usage_ledger import SqliteUsageLedger
