@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
@@ -23,54 +23,45 @@ class BackendMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._sampled = set[str]()
         """Backends of the last sample."""
-        self._in_flight = Gauge(
+
+        def gauge(name: str, text: str, *labels: str, mode: Literal["livesum", "livemax"]) -> Gauge:
+            return Gauge(name, text, ("backend", *labels), registry=registry, multiprocess_mode=mode)
+
+        self._in_flight = gauge(
             "clawdbot_backend_requests_in_flight",
             "Requests that were sent to a backend and have not ended.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livesum",
+            mode="livesum",
         )
-        self._limit = Gauge(
+        self._limit = gauge(
             "clawdbot_backend_max_concurrency",
             "Requests that are sent to a backend at the same time, at present.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livemax",
+            mode="livemax",
         )
-        self._connections = Gauge(
+        self._connections = gauge(
             "clawdbot_backend_open_connections",
             "Open connections to a backend, busy or idle.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livesum",
+            mode="livesum",
         )
-        self._idle_connections = Gauge(
+        self._idle_connections = gauge(
             "clawdbot_backend_idle_connections",
             "Open connections to a backend that no request uses.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livesum",
+            mode="livesum",
         )
-        self._connection_waiters = Gauge(
+        self._connection_waiters = gauge(
             "clawdbot_backend_connection_waiters",
             "Requests that have a slot and wait for a connection.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livesum",
+            mode="livesum",
         )
-        self._waiting = Gauge(
+        self._waiting = gauge(
             "clawdbot_backend_queue_length",
             "Requests that wait for a backend, by priority.",
-            ("backend", "priority"),
-            registry=registry,
-            multiprocess_mode="livesum",
+            "priority",
+            mode="livesum",
         )
-        self._breaker = Gauge(
+        self._breaker = gauge(
             "clawdbot_backend_breaker_state",
             "The breaker of a backend: 1 closed, 2 half-open, 3 open.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livemax",
+            mode="livemax",
         )
         self._waits = Histogram(
             "clawdbot_backend_queue_wait_seconds",
@@ -115,6 +106,7 @@ class BackendMetrics:
                 self._idle_connections,
                 self._connection_waiters,
                 self._limit,
+                self._breaker,
             ):
                 gauge.labels(backend_name).set(0)
             for name in CLASSES.values():
