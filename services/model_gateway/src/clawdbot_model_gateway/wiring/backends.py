@@ -111,5 +111,6 @@ def _scheduler(
         limit = AdaptiveLimit(queue.concurrency.min, queue.concurrency.max)
     else:
         limit = queue.concurrency or connections or NO_LIMIT
-    shares = {priority: getattr(queue.shares, name) for priority, name in CLASSES.items()}
-    return Scheduler(limit, QueueLimits(queue.size, queue.timeout, shares), time.monotonic, slots)
+    shares = queue.shares.model_dump()
+    by_class = {priority: shares[name] for priority, name in CLASSES.items()}
+    return Scheduler(limit, QueueLimits(queue.size, queue.timeout, by_class), time.monotonic, slots)
