@@ -83,6 +83,10 @@ class Served:
         """Whether no backend has a request in flight."""
         return not any(each.in_flight for each in self.application._components.backends.values())
 
+    def metric(self, name: str, **labels: str) -> float:
+        """A metric as it is served; 0 where it was never counted."""
+        return self.host.metrics.registry.get_sample_value(name, labels) or 0.0
+
 
 class _Settings(GatewaySettings, PluginsSettings):
     """The settings of both services."""

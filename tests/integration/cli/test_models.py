@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc.aio
 import pytest
 
 from tests.support.commands import clawdbot, command_environment
@@ -121,6 +122,22 @@ async def test_top_shows_the_load_of_a_running_gateway(tmp_path):
         assert head.split()[:2] == ["backend", "state"]
         assert row.split()[:3] == ["openai_compatible", "ok", "0/500"]
         assert "\x1b" not in out
+
+
+async def test_top_shows_what_was_spent_and_which_breaker_is_open(tmp_path):
+    dead = {**compatible("http://127.0.0.1:1/v1", api_key=KEY), "models": ["m"], "breaker": {"failures": 1}}
+    parrot = {"provider": "echo", "prices": {"*": {"output": 1_000_000}}}
+    models = {"backends": {"dead": dead, "parrot": parrot}, "aliases": {"chat": "parrot/*"}}
+    async with gateway(tmp_path / "g", models=models) as served:
+        await served.client.gateway.Generate(asks("one two three", model="chat"))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await served.client.gateway.Generate(asks("hello", model="dead/m"))
+        at = ("--addr", f"127.0.0.1:{served.host.port}")
+        shown = await clawdbot("models", "top", "--once", "--interval", "0.2", *at, state=tmp_path)
+    _, broken, priced = shown.out.splitlines()
+    assert broken.split()[:3] == ["dead", "breaker", "open"]
+    assert broken.split()[-1] == "–"
+    assert float(priced.split()[-1]) == float(priced.split()[-2]) > 0
 
 
 async def test_top_is_live_in_a_terminal_until_ctrl_c(tmp_path):

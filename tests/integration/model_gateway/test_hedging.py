@@ -50,7 +50,7 @@ def backend_of(reply) -> str:
 
 
 def hedges_of(served) -> float:
-    return served.application._components.failure_metrics.hedges.labels("a")._value.get()
+    return served.metric("clawdbot_backend_hedges_total", backend="a")
 
 
 @pytest.mark.parametrize("mode", [CachePolicy.MODE_BYPASS, CachePolicy.MODE_USE], ids=["own", "shared"])

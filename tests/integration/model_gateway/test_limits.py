@@ -146,7 +146,7 @@ async def test_however_a_call_ends_it_ends_once(tmp_path, end):
     if end == "error":
         script = [events.started("m"), events.text_delta("one "), BackendFailed("cut")]
     async with cached(tmp_path, script, limits={"key": {"concurrent": 1}}) as (served, _):
-        buckets = served.application._components.accounts.background._store._buckets
+        buckets = served.application._components.accounting._store._buckets
         for _ in range(4):  # fewer than open the breaker
             stream = served.client.stream(asks(model="chat", cache=BYPASS), 0.3 if end == "deadline" else 20)
             assert await received(stream, cancels=end == "cancel"), "it was refused"
@@ -311,15 +311,9 @@ async def test_refusals_and_alerts_are_metrics(tmp_path):
     async with gateway(tmp_path, model=ECHO, limits={"tenant": {"requests": "2/month"}}) as served:
         for _ in range(4):
             await outcome(served)
-        metrics = served.application._components.accounts.metrics
-        samples = {
-            (each.name, *each.labels.values()): each.value
-            for collector in metrics.collectors
-            for family in collector.collect()
-            for each in family.samples
-        }
-    assert samples["clawdbot_limit_refusals_total", "tenant", "requests", "default"] == 2
-    assert samples["clawdbot_limit_alerts_total", "tenant", "requests", "default"] == 1
+        labels = {"per": "tenant", "limit": "requests", "tenant": "default"}
+        assert served.metric("clawdbot_limit_refusals_total", **labels) == 2
+        assert served.metric("clawdbot_limit_alerts_total", **labels) == 1
 
 
 @pytest.mark.parametrize("name", ["chta", "ecko/echo", "echo/"])

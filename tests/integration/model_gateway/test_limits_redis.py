@@ -82,7 +82,7 @@ async def test_while_redis_is_down_calls_are_allowed_and_count_later(tmp_path):
                 return [each.requests for each in page.records][:1] >= [9]
 
             await until(counted)
-            store = served.application._components.accounts.background._store
+            store = served.application._components.accounting._store
             await until(lambda: not store._failure and not store._settled and not store._sending)
             results = [await outcome(served) for _ in range(2)]
     assert results == ["OK", "RESOURCE_EXHAUSTED LIMIT_REACHED"]

@@ -9,6 +9,7 @@ import pty
 import signal
 import sys
 from contextlib import asynccontextmanager
+from functools import partial
 
 import clawdbot_model_gateway.wiring
 import clawdbot_plugins.wiring
@@ -113,6 +114,16 @@ async def test_it_says_what_was_added_changed_removed_and_kept(config, tmp_path)
         again = await reload(client)
         assert (again.added, again.changed, again.removed) == ([], [], [])
         assert (again.kept, again.changed_aliases, again.pending_workers) == (["a", "b", "d"], [], 0)
+
+
+async def test_a_removed_backend_is_gone_from_the_metrics(config, tmp_path):
+    config.write(models(a=scripted("A"), b=scripted("B")))
+    async with loaded(config, tmp_path) as served:
+        shown = partial(served.metric, "clawdbot_backend_breaker_state", backend="b")
+        await _until(lambda: shown() == admin.BREAKER_STATE_CLOSED)
+        config.write(models(a=scripted("A")))
+        await reload(served.client)
+        await _until(lambda: shown() == 0)
 
 
 async def test_an_unchanged_backend_keeps_its_connections(config, tmp_path):

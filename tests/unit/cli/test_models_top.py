@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
+from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import (
     PRIORITY_BATCH,
     PRIORITY_INTERACTIVE,
     PRIORITY_STANDARD,
 )
-from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend, QueueLength
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import (
+    BREAKER_STATE_CLOSED,
+    BREAKER_STATE_HALF_OPEN,
+    BREAKER_STATE_OPEN,
+    Backend,
+    QueueLength,
+    UsageRecord,
+)
 from clawdbot_cli.models.top import HEADS, Look, Top, top_table
+from clawdbot_servicekit.errors import RemoteError
 from rich.console import Console
 
 
@@ -24,9 +34,9 @@ def queues(interactive=0, standard=0, batch=0):
     return [QueueLength(priority=each, requests=number) for each, number in lengths.items()]
 
 
-def shown(now, *before, seconds=2.0):
+def shown(now, *before, seconds=2.0, spent=None):
     """Each backend's cells by the heads of their columns."""
-    table = top_table(Look(10.0 + seconds, now), Look(10.0, before))
+    table = top_table(Look(10.0 + seconds, now, spent), Look(10.0, before))
     columns = [list(each.cells) for each in table.columns]
     return [dict(zip(HEADS, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -49,7 +59,16 @@ def test_an_idle_backend_has_no_queue_and_no_rates():
 
 @pytest.mark.parametrize(
     ("fields", "state"),
-    [({}, "ok"), ({"draining": True}, "draining"), ({"models": []}, "no models")],
+    [
+        ({}, "ok"),
+        ({"draining": True}, "draining"),
+        ({"models": []}, "no models"),
+        ({"breaker": BREAKER_STATE_CLOSED}, "ok"),
+        ({"breaker": BREAKER_STATE_OPEN}, "breaker open"),
+        ({"breaker": BREAKER_STATE_HALF_OPEN}, "breaker half-open"),
+        ({"breaker": BREAKER_STATE_OPEN, "models": []}, "breaker open"),
+        ({"breaker": BREAKER_STATE_OPEN, "draining": True}, "draining"),
+    ],
 )
 def test_the_state_is_a_word(fields, state):
     assert shown([backend(**fields)])[0]["state"] == state
@@ -72,17 +91,63 @@ def test_totals_and_connections_are_shown_as_they_are():
     assert cells == ["7", "5", "1,200", "3", "12.35"]
 
 
+def test_what_was_spent_today_is_shown_by_backend():
+    rows = shown([backend(), backend("b")], spent={"a": 1_234_560_000, "gone": 7})
+    assert [each["today"] for each in rows] == ["1,234.56", "–"]
+
+
+def test_what_was_spent_is_unknown_to_a_caller_that_may_not_ask():
+    (row,) = shown([backend(cost_micros=500_000)], spent=None)
+    assert (row["cost"], row["today"]) == ("0.50", "–")
+
+
 def test_names_cannot_control_the_terminal():
     (row,) = shown([backend("a\x1b[2J")])
     assert "\x1b" not in row["backend"]
 
 
 class Client:
-    def __init__(self, *looks):
+    def __init__(self, *looks, usage=()):
         self.looks = list(looks)
+        self.records = usage
+        self.questions = 0
 
     async def list_backends(self):
         return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+
+    async def usage(self, request):
+        self.questions += 1
+        if isinstance(self.records, RemoteError):
+            raise self.records
+        return self.records
+
+
+async def top_once(client):
+    """The cells of the only backend, by the heads of their columns."""
+    out = io.StringIO()
+    await Top(client, Console(file=out, width=200), 0.01).run(once=True)
+    head, row = (re.split(r"  +", each.strip()) for each in out.getvalue().splitlines())
+    return dict(zip(head, row, strict=True))
+
+
+def used(model, cost):
+    return UsageRecord(model=model, usage=Usage(cost_micros=cost))
+
+
+async def test_the_models_of_a_backend_are_added_up():
+    records = [used("a/m", 1_000_000), used("a/n/x", 500_000), used("b/m", 9_000_000), used("", 1)]
+    client = Client([backend()], usage=records)
+    assert (await top_once(client))["today"] == "1.50"
+    assert client.questions == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("PERMISSION_DENIED", "SCOPE_MISSING"), ("UNAVAILABLE", "USAGE_UNAVAILABLE")]
+)
+async def test_the_view_goes_on_without_what_was_spent(code, reason):
+    error = RemoteError(code=code, message="no", reason=reason, domain="clawdbot.dev")
+    row = await top_once(Client([backend()], usage=error))
+    assert (row["state"], row["today"]) == ("ok", "–")
 
 
 @pytest.mark.parametrize("once", [True, False])

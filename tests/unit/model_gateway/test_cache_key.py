@@ -16,10 +16,10 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     TextFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.cache_wiring import fingerprint
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.reply_cache.key import NOT_IN_KEY, cache_key
 from clawdbot_model_gateway.settings import BackendSettings
+from clawdbot_model_gateway.wiring.cache import fingerprint
 from clawdbot_servicekit.structs import to_struct
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass

@@ -19,6 +19,7 @@ from clawdbot_servicekit.settings import load
 PAGE = (Path(__file__).parents[3] / "docs" / "model_gateway.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 CONFIGURATIONS = [block for block in BLOCKS if block.startswith("model")]
+SECTIONS = [block for block in BLOCKS if block.startswith(("gateway", "limits"))]
 SCRIPTS = [block for block in BLOCKS if block.startswith("replies")]
 
 
@@ -38,6 +39,13 @@ def test_each_configuration_on_the_page_is_valid(block, tmp_path):
     assert {"chat", "default"} <= set(plan.aliases)
 
 
+@pytest.mark.parametrize("block", SECTIONS)
+def test_each_other_section_on_the_page_is_valid(block, tmp_path):
+    path = tmp_path / "clawdbot.yaml"
+    path.write_text(block)
+    load(GatewaySettings, path, {})
+
+
 @pytest.mark.parametrize("block", SCRIPTS)
 def test_each_script_on_the_page_is_valid(block):
     replies = yaml.safe_load(block)["replies"]
@@ -46,6 +54,7 @@ def test_each_script_on_the_page_is_valid(block):
 
 def test_the_page_has_configurations_and_scripts():
     assert len(CONFIGURATIONS) >= 4
+    assert SECTIONS
     assert SCRIPTS
 
 

@@ -6,7 +6,7 @@ import calendar
 
 import pytest
 from clawdbot_model_gateway.core.limits.windows import WINDOWS, Rate
-from clawdbot_model_gateway.limits_settings import QuotaSettings
+from clawdbot_model_gateway.settings.limits import QuotaSettings
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError

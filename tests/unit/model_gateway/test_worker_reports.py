@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_BATCH, PRIORITY_STANDARD
+from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_BATCH, PRIORITY_STANDARD, GenerateRequest
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import BREAKER_STATE_CLOSED, BREAKER_STATE_OPEN
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
+from clawdbot_model_gateway.core.errors import BackendFailed
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.stores.file.drains import FileDrainStore
 from clawdbot_model_gateway.stores.file.worker_reports import FileWorkerReports
@@ -93,6 +96,23 @@ async def test_the_load_is_the_sum_of_all_workers(worker, drains):
     theirs.traffic.requests = 10
     there.report()
     assert here.state("a").requests == 13
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+async def test_a_breaker_that_is_open_in_one_worker_is_shown(worker, drains, broken):
+    limits = BreakerLimits(failures=1)
+    workers = [
+        Backend("a", "fake", FakeProvider(), breaker=CircuitBreaker("a", limits, lambda: 0.0, lambda: 0.0))
+        for _ in range(2)
+    ]
+    here, there = (load(worker()[0], drains, a=each) for each in workers)
+    there.report()
+    assert here.state("a").breaker == BREAKER_STATE_CLOSED
+    with pytest.raises(BackendFailed):
+        async with workers[broken].slot(GenerateRequest()):
+            raise BackendFailed("it broke")
+    there.report()
+    assert here.state("a").breaker == BREAKER_STATE_OPEN
 
 
 async def test_a_drain_waits_until_every_worker_has_seen_it(worker, drains):

@@ -72,3 +72,21 @@ def test_process_locks_are_private(tmp_path, any_umask):
         f"{locks.me}.alive": "0o600",
     }
     locks.close()
+
+
+def test_a_replaced_file_is_private_and_whole(tmp_path, any_umask):
+    path = tmp_path / "state.json"
+    path.write_text("a longer text than the next one")
+    path.chmod(0o644)
+    private_files.replace_private(path, b"new")
+    assert (path.read_bytes(), mode(path)) == (b"new", 0o600)
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_file_that_cannot_be_replaced_stays_as_it_is(tmp_path):
+    path = tmp_path / "state.json"
+    path.write_text("old")
+    path.with_suffix(".new").mkdir()
+    with pytest.raises(IsADirectoryError):
+        private_files.replace_private(path, b"new")
+    assert path.read_text() == "old"

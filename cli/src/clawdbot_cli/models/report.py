@@ -18,6 +18,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from clawdbot_cli.models.backend_state import backend_state
 from clawdbot_cli.models.model_check import CheckResult
 from clawdbot_cli.sanitize import sanitize
 
@@ -68,7 +69,7 @@ class Report:
                 each.provider,
                 each.endpoint or "in this process",
                 str(each.requests_in_flight),
-                "draining" if each.draining else "" if each.models else "no models",
+                backend_state(each),
             )
             for each in backends
         ]

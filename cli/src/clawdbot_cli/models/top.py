@@ -1,24 +1,32 @@
 """The live view of `clawdbot models top`: what the backends do, from one look to the next.
 
-A gateway counts since its start; rates are the difference of two looks. Names come from elsewhere, so all
-text passes through `sanitize`.
+A gateway counts since its start; rates are the difference of two looks. What was spent today comes from its
+records of usage. Names come from elsewhere, so all text passes through `sanitize`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import Priority
-from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import (
+    USAGE_DIMENSION_MODEL,
+    Backend,
+    GetUsageRequest,
+)
+from clawdbot_servicekit.errors import RemoteError
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from clawdbot_cli.models.client import ModelClient
+from clawdbot_cli.models.backend_state import backend_state
+from clawdbot_cli.models.client import PAGE_SIZE, ModelClient
 from clawdbot_cli.sanitize import sanitize
 
 HEADS: Final = (
@@ -34,12 +42,15 @@ HEADS: Final = (
     "out tok/s",
     "cached",
     "cost",
+    "today",
 )
 TEXT_COLUMNS: Final = 2
 """Columns at the left; those that follow are numbers."""
 PLAIN_WIDTH: Final = 500
 """Characters that a line may have where nothing is live."""
 MICROS: Final = 1_000_000
+SPEND_INTERVAL: Final = 10.0
+"""Seconds between two questions about what was spent, which the gateway adds up from its records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,8 @@ class Look:
     at: float
     """Monotonic seconds."""
     backends: Sequence[Backend]
+    spent: Mapping[str, int] | None = None
+    """Backend → cost of today's calls in micros; None where the gateway does not tell this caller."""
 
 
 class Top:
@@ -64,6 +77,8 @@ class Top:
         self._client = client
         self._console = console
         self._interval = interval
+        self._spent: Mapping[str, int] | None = None
+        self._spent_at = float("-inf")
 
     async def run(self, *, once: bool) -> None:
         """Shows the view until it is cancelled. Once, or without a terminal: prints it, and returns."""
@@ -82,7 +97,26 @@ class Top:
                 before = look
 
     async def _look(self) -> Look:
-        return Look(time.monotonic(), await self._client.list_backends())
+        backends = await self._client.list_backends()
+        now = time.monotonic()
+        if now - self._spent_at >= SPEND_INTERVAL:
+            self._spent, self._spent_at = await self._spent_today(), now
+        return Look(now, backends, self._spent)
+
+    async def _spent_today(self) -> Mapping[str, int] | None:
+        today = datetime.now(UTC).date().isoformat()
+        request = GetUsageRequest(
+            first_day=today, last_day=today, group_by=[USAGE_DIMENSION_MODEL], page_size=PAGE_SIZE
+        )
+        try:
+            records = await self._client.usage(request)
+        except RemoteError:
+            # The key may not ask, or the records cannot be read: the rest of the view is no less true.
+            return None
+        spent = Counter[str]()
+        for each in records:
+            spent[each.model.partition("/")[0]] += each.usage.cost_micros
+        return spent
 
 
 def top_table(now: Look, before: Look) -> Table:
@@ -92,7 +126,8 @@ def top_table(now: Look, before: Look) -> Table:
         table.add_column(head, no_wrap=True, justify="left" if number < TEXT_COLUMNS else "right")
     earlier = {each.name: each for each in before.backends}
     for each in now.backends:
-        table.add_row(*_row(each, earlier.get(each.name, each), now.at - before.at))
+        spent = None if now.spent is None else now.spent.get(each.name, 0)
+        table.add_row(*_row(each, earlier.get(each.name, each), now.at - before.at), _money(spent))
     return table
 
 
@@ -106,7 +141,7 @@ def _row(now: Backend, before: Backend, seconds: float) -> tuple[str, ...]:
     waiting = sum(each.requests for each in now.queues)
     return (
         sanitize(now.name),
-        "draining" if now.draining else "ok" if now.models else "no models",
+        backend_state(now) or "ok",
         f"{now.requests_in_flight - waiting:,}{limit}",
         _queue(now),
         f"{now.open_connections:,}",
@@ -116,8 +151,13 @@ def _row(now: Backend, before: Backend, seconds: float) -> tuple[str, ...]:
         rate("input_tokens"),
         rate("output_tokens"),
         f"{now.cache_hits:,}",
-        f"{now.cost_micros / MICROS:,.2f}" if now.cost_micros else "–",
+        _money(now.cost_micros),
     )
+
+
+def _money(micros: int | None) -> str:
+    """Dollars; a dash where nothing was spent, or nobody knows."""
+    return f"{micros / MICROS:,.2f}" if micros else "–"
 
 
 def _queue(backend: Backend) -> str:

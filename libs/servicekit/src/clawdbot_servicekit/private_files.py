@@ -52,6 +52,14 @@ def create_private(path: Path) -> None:
         make_private(path)
 
 
+def replace_private(path: Path, content: bytes) -> None:
+    """Replaces the file's content at once: a reader sees all of the old one, or all of the new one."""
+    new_path = path.with_suffix(".new")
+    with os.fdopen(open_private(new_path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+        file.write(content)
+    new_path.replace(path)
+
+
 def make_private(path: Path) -> None:
     """Makes a file private if it exists. Another user's stays as its owner made it."""
     with suppress(FileNotFoundError, PermissionError):

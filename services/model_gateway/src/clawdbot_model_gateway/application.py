@@ -19,27 +19,26 @@ from clawdbot_servicekit.application import Application, Dependency
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.process_locks import ProcessLocks
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from clawdbot_model_gateway.backend_lifecycle import BackendLifecycle
 from clawdbot_model_gateway.core.alias_overrides import AliasOverrideStore
 from clawdbot_model_gateway.core.backend_set import BackendSet
 from clawdbot_model_gateway.core.drains import DrainStore
+from clawdbot_model_gateway.core.limits.accounting import Accounting
 from clawdbot_model_gateway.core.machine_load import MachineLoad, WorkerReports
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
-from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS
 from clawdbot_model_gateway.core.token_counts import TokenCounts
-from clawdbot_model_gateway.failure_wiring import FailureMetrics
-from clawdbot_model_gateway.limits_wiring import Accounts
 from clawdbot_model_gateway.metrics import BackendMetrics
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The parts of the service, as wiring.py builds them."""
+    """The parts of the service, as `wiring` builds them."""
 
     lifecycle: BackendLifecycle
     backends: BackendSet
@@ -54,9 +53,9 @@ class Components:
     locks: ProcessLocks
     """Held where there are several workers."""
     replies: CachedReplies | None
-    cache_metrics: CacheMetrics
-    accounts: Accounts
-    failure_metrics: FailureMetrics
+    accounting: Accounting
+    collectors: Sequence[Collector]
+    """More metrics, in no registry yet."""
     hooks: HookClient
     plugins: Dependency
     gateway_servicer: ModelGatewayServiceServicer
@@ -88,9 +87,8 @@ class GatewayApplication(Application):
     def add_metrics(self, registry: CollectorRegistry) -> Callable[[], None]:
         metrics = BackendMetrics(registry)
         components = self._components
-        for source in (components.cache_metrics, components.accounts.metrics, components.failure_metrics):
-            for each in source.collectors:
-                registry.register(each)
+        for each in components.collectors:
+            registry.register(each)
         components.lifecycle.observer = metrics.observer
 
         def sample() -> None:
@@ -127,7 +125,7 @@ class GatewayApplication(Application):
         if components.reports is not None:
             components.locks.open()
             components.reports.open()
-        await components.accounts.background.start()
+        await components.accounting.start()
         await components.hooks.start()
         await components.lifecycle.start()
         if components.replies is not None:
@@ -162,7 +160,7 @@ class GatewayApplication(Application):
         if self._components.reports is not None:
             self._components.reports.close()
         self._components.locks.close()
-        await self._components.accounts.background.stop()
+        await self._components.accounting.stop()
 
     def _drained(self) -> list[str]:
         return [name for name, backend in self._components.backends.items() if backend.draining]

@@ -21,13 +21,8 @@ from clawdbot_model_gateway.core.routing import (
 )
 from clawdbot_model_gateway.local_model import DESCRIPTION, NAME, PROVIDER, local_model_settings
 from clawdbot_model_gateway.provider_registry import installed_providers
-from clawdbot_model_gateway.routing_settings import AliasTarget, BalanceSettings
-from clawdbot_model_gateway.settings import (
-    BackendSettings,
-    GatewaySettings,
-    HttpSettings,
-    ModelsSettings,
-)
+from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings, HttpSettings
+from clawdbot_model_gateway.settings.routing import AliasTarget, BalanceSettings, ModelsSettings
 from clawdbot_model_gateway.vendor_env import first_vendor_with_key, key_variables, vendor_defaults
 
 if TYPE_CHECKING:

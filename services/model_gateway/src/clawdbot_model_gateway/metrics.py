@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.failure_policy import FailureObserver
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueObserver
 
 WAIT_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -23,54 +25,45 @@ class BackendMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._sampled = set[str]()
         """Backends of the last sample."""
-        self._in_flight = Gauge(
+
+        def gauge(name: str, text: str, *labels: str, mode: Literal["livesum", "livemax"]) -> Gauge:
+            return Gauge(name, text, ("backend", *labels), registry=registry, multiprocess_mode=mode)
+
+        self._in_flight = gauge(
             "clawdbot_backend_requests_in_flight",
             "Requests that were sent to a backend and have not ended.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livesum",
+            mode="livesum",
         )
-        self._limit = Gauge(
+        self._limit = gauge(
             "clawdbot_backend_max_concurrency",
             "Requests that are sent to a backend at the same time, at present.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livemax",
+            mode="livemax",
         )
-        self._connections = Gauge(
+        self._connections = gauge(
             "clawdbot_backend_open_connections",
             "Open connections to a backend, busy or idle.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livesum",
+            mode="livesum",
         )
-        self._idle_connections = Gauge(
+        self._idle_connections = gauge(
             "clawdbot_backend_idle_connections",
             "Open connections to a backend that no request uses.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livesum",
+            mode="livesum",
         )
-        self._connection_waiters = Gauge(
+        self._connection_waiters = gauge(
             "clawdbot_backend_connection_waiters",
             "Requests that have a slot and wait for a connection.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livesum",
+            mode="livesum",
         )
-        self._waiting = Gauge(
+        self._waiting = gauge(
             "clawdbot_backend_queue_length",
             "Requests that wait for a backend, by priority.",
-            ("backend", "priority"),
-            registry=registry,
-            multiprocess_mode="livesum",
+            "priority",
+            mode="livesum",
         )
-        self._breaker = Gauge(
+        self._breaker = gauge(
             "clawdbot_backend_breaker_state",
             "The breaker of a backend: 1 closed, 2 half-open, 3 open.",
-            ("backend",),
-            registry=registry,
-            multiprocess_mode="livemax",
+            mode="livemax",
         )
         self._waits = Histogram(
             "clawdbot_backend_queue_wait_seconds",
@@ -95,7 +88,7 @@ class BackendMetrics:
 
     def observer(self, backend: str) -> QueueObserver:
         """Records how requests to a backend fare."""
-        return _Observer(backend, self._waits, self._first_content, self._shed)
+        return _QueueObserver(backend, self._waits, self._first_content, self._shed)
 
     def sample(self, backends: Iterable[Backend]) -> None:
         """Records the present load."""
@@ -129,7 +122,7 @@ class BackendMetrics:
                 self._waiting.labels(backend_name, name).set(0)
 
 
-class _Observer(QueueObserver):
+class _QueueObserver(QueueObserver):
     def __init__(self, backend: str, waits: Histogram, first_content: Histogram, shed: Counter) -> None:
         self._backend = backend
         self._first_content = first_content.labels(backend)
@@ -147,3 +140,55 @@ class _Observer(QueueObserver):
     @override
     def began(self, seconds: float) -> None:
         self._first_content.observe(seconds)
+
+
+class FailureMetrics:
+    """Metrics of second tries, in no registry yet."""
+
+    def __init__(self) -> None:
+        self.retries = Counter(
+            "clawdbot_backend_retries",
+            "Requests that were sent to the same backend again.",
+            ("backend",),
+            registry=None,
+        )
+        self.hedges = Counter(
+            "clawdbot_backend_hedges",
+            "Requests that were sent to another target as well, since this backend took long to begin.",
+            ("backend",),
+            registry=None,
+        )
+        self.refused_retries = Counter(
+            "clawdbot_backend_retries_over_budget",
+            "Retries and hedges that were not made, since they are too large a share of the requests.",
+            ("backend",),
+            registry=None,
+        )
+
+    def observer(self, backend: str) -> FailureObserver:
+        """Counts what is done about a backend's failures."""
+        return _FailureObserver(backend, self)
+
+    @property
+    def collectors(self) -> list[Collector]:
+        """All of them, to be registered."""
+        return [self.retries, self.hedges, self.refused_retries]
+
+
+class _FailureObserver(FailureObserver):
+    def __init__(self, backend: str, metrics: FailureMetrics) -> None:
+        self._retries = metrics.retries.labels(backend)
+        self._hedges = metrics.hedges.labels(backend)
+        self._refused_retries = metrics.refused_retries.labels(backend)
+
+    @override
+    def retried(self) -> None:
+        self._retries.inc()
+
+    @override
+    def hedged(self) -> None:
+        self._hedges.inc()
+
+    @override
+    def budget_spent(self) -> None:
+        self._refused_retries.inc()

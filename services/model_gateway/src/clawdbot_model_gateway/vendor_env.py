@@ -8,7 +8,8 @@ from typing import Final
 
 from clawdbot_servicekit.settings import Secret
 
-from clawdbot_model_gateway.settings import GatewaySettings, VendorSettings
+from clawdbot_model_gateway.settings import GatewaySettings
+from clawdbot_model_gateway.settings.gateway import VendorSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ class AuthSettings(Section):
 
     keys: tuple[ApiKeySettings, ...] = ()
     service_token: Secret | None = None
-    """Shared by the services of one installation. Whoever has it may call for any tenant."""
+    """Shared by the services of one installation. Anyone who has it can call for any tenant."""
 
     @field_validator("keys")
     @classmethod

@@ -1,4 +1,4 @@
-"""Asks a second target beside the first one when that takes long to begin, and keeps whoever begins first."""
+"""Asks a second target beside the first one when that takes long to begin; keeps the first to begin."""
 
 from __future__ import annotations
 

@@ -151,6 +151,8 @@ class MachineLoad:
 def _add(total: BackendState, other: BackendState, *, shared: bool) -> None:
     for field in SUMS:
         setattr(total, field, getattr(total, field) + getattr(other, field))
+    # The states are in the order of how little they let through.
+    total.breaker = max(total.breaker, other.breaker)
     if not shared:
         total.max_concurrency += other.max_concurrency
     waiting = {each.priority: each for each in total.queues}

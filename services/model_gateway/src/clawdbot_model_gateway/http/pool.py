@@ -332,6 +332,6 @@ def _ssl_context(settings: HttpSettings) -> ssl.SSLContext | bool:
     try:
         read_regular(settings.ca_file)  # OpenSSL would read a device to its end
         return ssl.create_default_context(cafile=str(settings.ca_file))
-    except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a PEM certificate"
+    except OSError as error:
+        reason = error.strerror or "it is not a PEM certificate"
         raise StartupError(f"ca_file {settings.ca_file} cannot be used: {reason}.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ ErrorFactory = Callable[[Any, str], ModelError]
 
 def _certificate(error: aiohttp.ClientConnectorCertificateError, address: str) -> ModelError:
     cause = error.certificate_error
-    reason = getattr(cause, "verify_message", "") or type(cause).__name__
+    reason = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else type(cause).__name__
     return TlsFailed(f"the certificate of {address} is not trusted: {reason}")
 
 

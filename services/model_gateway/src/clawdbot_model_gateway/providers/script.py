@@ -150,7 +150,7 @@ def _read(path: Path) -> tuple[ScriptedReply, ...]:
     except OSError as error:
         raise StartupError(f"{path}: cannot read the script: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         advice = "check the indentation, the colons and the quotes, and save it as UTF-8"
         raise StartupError(f"{where}: not valid YAML; {advice}.") from None

@@ -34,7 +34,7 @@ class Flight:
     """The shared call, with the attempts that follow it.
 
     One attempt pays for it: the first, and when that leaves before the usage is known, the next. Its cost is
-    counted once, whoever leaves.
+    counted once, however many leave.
 
     Args:
         payer: the attempt that begins it.

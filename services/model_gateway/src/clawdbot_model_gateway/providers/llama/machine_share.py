@@ -1,6 +1,6 @@
 """Has one process of this machine run a model for all of the user's gateways: by locks that the system frees.
 
-Whoever holds the claim runs the model; the others connect to its socket. The model's process inherits the
+The process with the claim runs the model; the others connect to its socket. The model's process inherits the
 claim, so nobody else starts one before it has ended, however it ends.
 """
 

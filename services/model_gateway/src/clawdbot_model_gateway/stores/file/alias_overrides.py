@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import mmap
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +16,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.private_files import create_folder, make_private, open_private
+from clawdbot_servicekit.private_files import make_private, open_private, replace_private
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.alias_overrides import (
@@ -30,9 +28,8 @@ from clawdbot_model_gateway.core.alias_overrides import (
     TargetSpecs,
     previous_targets,
 )
+from clawdbot_model_gateway.stores.file.mapped_counter import COUNTER_BYTES, MappedCounter
 
-COUNTER_BYTES: Final = 8
-"""Size of the counter."""
 PROBE_BYTES: Final = 4096
 """Written to find out whether a change could be: no less than a change with its file."""
 MAX_REMEMBERED_CHANGES: Final = 128
@@ -50,23 +47,14 @@ class FileAliasOverrideStore(AliasOverrideStore):
     def __init__(self, folder: Path) -> None:
         self._path = folder / "switches.json"
         self._counter_path = folder / "switches.count"
-        self._counter: mmap.mmap | None = None
-        self._identity = (0, 0)
-        """Device and inode of the counter's file."""
+        self._counter = MappedCounter(self._counter_path)
         self._checking: asyncio.Future[None] | None = None
         self._log = structlog.get_logger(__name__)
 
     @override
     def open(self) -> None:
-        try:
-            create_folder(self._path.parent)
-            make_private(self._path)
-            self._map_counter()
-        except OSError as error:
-            raise StartupError(
-                f"Cannot use {self._path.parent}: {error.strerror}. "
-                "Make it writable, or set state_dir to another directory."
-            ) from None
+        self._counter.open()
+        make_private(self._path)
 
     @override
     async def check(self) -> None:
@@ -78,14 +66,12 @@ class FileAliasOverrideStore(AliasOverrideStore):
 
     @override
     def close(self) -> None:
-        if self._counter is not None:
-            self._counter.close()
-            self._counter = None
+        self._counter.close()
 
     @property
     @override
     def version(self) -> int:
-        return 0 if self._counter is None else int.from_bytes(self._counter[:COUNTER_BYTES])
+        return self._counter.value
 
     @override
     def load(self) -> Mapping[str, AliasOverride]:
@@ -111,34 +97,15 @@ class FileAliasOverrideStore(AliasOverrideStore):
                 if change.request_id:
                     state["changes"][change.request_id] = [_from_spec(each) for each in previous]
                 state["changes"] = dict([*state["changes"].items()][-MAX_REMEMBERED_CHANGES:])
-                self._write(state)
+                replace_private(self._path, orjson.dumps(state))
                 version = int.from_bytes(os.pread(counter, COUNTER_BYTES, 0)) + 1
                 os.pwrite(counter, version.to_bytes(COUNTER_BYTES), 0)
                 return previous
         except OSError as error:
             raise OverrideStoreUnavailable(f"{error.strerror}: {self._path}") from error
 
-    def _map_counter(self) -> None:
-        descriptor = open_private(self._counter_path, os.O_RDWR)
-        try:
-            status = os.fstat(descriptor)
-            # Never shortened: another process may have it mapped. Written rather than extended: a write to a
-            # mapped page for which the disk has no room would end the process.
-            if status.st_size < COUNTER_BYTES:
-                os.pwrite(descriptor, bytes(COUNTER_BYTES), 0)
-            self._counter = mmap.mmap(descriptor, COUNTER_BYTES)
-            self._identity = status.st_dev, status.st_ino
-        finally:
-            os.close(descriptor)
-
     def _try_write(self) -> None:
-        try:
-            status = self._counter_path.stat()
-            gone = (status.st_dev, status.st_ino) != self._identity
-        except FileNotFoundError:
-            gone = True
-        if gone:
-            self._map_counter()
+        self._counter.reopen_if_gone()
         probe = self._path.with_suffix(f".{os.getpid()}")
         try:
             with os.fdopen(open_private(probe, os.O_WRONLY | os.O_TRUNC), "wb") as file:
@@ -149,7 +116,7 @@ class FileAliasOverrideStore(AliasOverrideStore):
     @contextmanager
     def _exclusive(self) -> Iterator[int]:
         """Locks out the changes of other processes; yields a descriptor of the counter's file."""
-        if self._counter is None:
+        if not self._counter.is_open:
             raise OverrideStoreUnavailable("the store is not open")
         descriptor = os.open(self._counter_path, os.O_RDWR)
         try:
@@ -175,12 +142,6 @@ class FileAliasOverrideStore(AliasOverrideStore):
 
     def _warn_unreadable(self, error: Exception) -> None:
         self._log.warning("alias_overrides_unreadable", path=str(self._path), error=type(error).__name__)
-
-    def _write(self, state: dict[str, dict[str, Any]]) -> None:
-        new_path = self._path.with_suffix(".new")
-        with os.fdopen(open_private(new_path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
-            file.write(orjson.dumps(state))
-        new_path.replace(self._path)
 
 
 def _to_override(plain: dict[str, Any]) -> AliasOverride:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
 import orjson
 import structlog
-from clawdbot_servicekit.private_files import open_private
+from clawdbot_servicekit.private_files import replace_private
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.drains import DrainNotRecorded, DrainStore
-from clawdbot_model_gateway.stores.file.mapped_counter import MappedCounter
+from clawdbot_model_gateway.stores.file.mapped_counter import MappedCounter, increment_locked
 
 MAX_REMEMBERED_CHANGES: Final = 128
 """Changes whose request_id is remembered."""
@@ -56,14 +55,14 @@ class FileDrainStore(DrainStore):
     @override
     def apply(self, backend: str, *, drained: bool, request_id: str = "") -> None:
         try:
-            with self._counter.exclusive():
+            with self._counter.exclusive() as memory:
                 names, changes = self._read()
                 if request_id and request_id in changes:
                     return
                 names = [each for each in names if each != backend] + [backend] * drained
                 changes = [*changes, *([request_id] if request_id else [])][-MAX_REMEMBERED_CHANGES:]
                 self._write(names, changes)
-                self._counter.increment_locked()
+                increment_locked(memory)
         except OSError as error:
             raise DrainNotRecorded(f"{error.strerror}: {self._path}") from error
 
@@ -80,7 +79,4 @@ class FileDrainStore(DrainStore):
             return [], []
 
     def _write(self, names: list[str], changes: list[str]) -> None:
-        new_path = self._path.with_suffix(".new")
-        with os.fdopen(open_private(new_path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
-            file.write(orjson.dumps({"drained": names, "changes": changes}))
-        new_path.replace(self._path)
+        replace_private(self._path, orjson.dumps({"drained": names, "changes": changes}))

@@ -6,18 +6,15 @@ many tenants and targets: a flush may remove more than it was asked to, and neve
 
 from __future__ import annotations
 
-import fcntl
 import mmap
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.private_files import create_folder, open_private
+from clawdbot_model_gateway.stores.file.mapped_counter import COUNTER_BYTES, increment_locked
+from clawdbot_model_gateway.stores.file.mapped_file import MappedFile
 
-COUNTER_BYTES: Final = 8
 COUNTERS: Final = 4096
 FILE_BYTES: Final = COUNTERS * COUNTER_BYTES
 
@@ -26,43 +23,21 @@ class FlushCounters:
     """The counters. Every instance for the same path sees the same."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-        self._counters = mmap.mmap(-1, FILE_BYTES)
+        self._file = MappedFile(path, FILE_BYTES)
+        self._own = mmap.mmap(-1, FILE_BYTES)
+        """Counts while the file is not open."""
 
     def open(self) -> None:
-        """Creates what is missing.
-
-        Raises:
-            StartupError: the file cannot be used.
-        """
-        try:
-            create_folder(self._path.parent)
-            self._descriptor = open_private(self._path, os.O_RDWR)
-            size = os.fstat(self._descriptor).st_size
-            # Never shortened: another process may have it mapped. Written rather than extended: a write to a
-            # mapped page for which the disk has no room would end the process.
-            if size < FILE_BYTES:
-                os.pwrite(self._descriptor, bytes(FILE_BYTES - size), size)
-            self._counters.close()
-            self._counters = mmap.mmap(self._descriptor, FILE_BYTES)
-        except OSError as error:
-            raise StartupError(
-                f"Cannot use {self._path}: {error.strerror}. "
-                "Make it writable, or set state_dir to another directory."
-            ) from None
+        """Creates what is missing. StartupError where the file cannot be used."""
+        self._file.open()
 
     def close(self) -> None:
         """Releases the file. Safe without an open, and when called twice."""
-        if self._descriptor is not None:
-            self._counters.close()
-            self._counters = mmap.mmap(-1, FILE_BYTES)
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._file.close()
 
     def stamp(self, tenant: str, target: str) -> bytes:
         """Differs after each flush that concerns the tenant and the target."""
-        counters = self._counters
+        counters = self._file.memory or self._own
         return b"".join(
             [counters[place : place + COUNTER_BYTES] for place in _places_of_flushes(tenant, target)]
         )
@@ -70,14 +45,11 @@ class FlushCounters:
     def count(self, tenant: str, target: str) -> None:
         """Counts a flush of a tenant (empty: all) and a target (empty: all)."""
         place = _place(tenant, target)
-        if self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        try:
-            number = int.from_bytes(self._counters[place : place + COUNTER_BYTES]) + 1
-            self._counters[place : place + COUNTER_BYTES] = number.to_bytes(COUNTER_BYTES)
-        finally:
-            if self._descriptor is not None:
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        if self._file.memory is None:
+            increment_locked(self._own, place)
+            return
+        with self._file.exclusive() as counters:
+            increment_locked(counters, place)
 
 
 @lru_cache(maxsize=4096)

@@ -6,23 +6,20 @@ processes are found by their locks (servicekit.process_locks) and count no more.
 
 from __future__ import annotations
 
-import fcntl
 import mmap
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 from struct import Struct
 from typing import Final
 
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.private_files import create_folder, open_private
 from clawdbot_servicekit.process_locks import ProcessLocks
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.scheduling.scheduler import SharedSlots
+from clawdbot_model_gateway.stores.file.mapped_file import MappedFile
 
 ROW: Final = Struct("=8sII")
 """The process's id, its taken slots, its waiting requests."""
@@ -55,28 +52,15 @@ class SlotTable(SharedSlots):
         self._locks = locks
         self._clock = clock
         self._me = bytes.fromhex(locks.me)
-        self._descriptor = -1
-        self._table: mmap.mmap | None = None
+        self._file = MappedFile(path, ROW.size * MAX_ROWS)
         self._row = 0
         """Number of this process's row."""
         self._checked_at = float("-inf")
 
     def open(self) -> None:
         """Maps the file and takes a row. StartupError for an unusable folder, or where no row is free."""
-        try:
-            create_folder(self._path.parent)
-            self._descriptor = open_private(self._path, os.O_RDWR)
-            size = ROW.size * MAX_ROWS
-            # Written rather than extended, as a mapped page for which the disk has no room ends the process.
-            missing = size - os.fstat(self._descriptor).st_size
-            if missing > 0:
-                os.pwrite(self._descriptor, bytes(missing), size - missing)
-            self._table = mmap.mmap(self._descriptor, size)
-        except OSError as error:
-            raise StartupError(
-                f"The file {self._path} cannot be used ({error.strerror}): set state_dir to another folder."
-            ) from None
-        with self._locked() as table:
+        self._file.open()
+        with self._file.exclusive() as table:
             for number in range(MAX_ROWS):
                 owner, _, _ = ROW.unpack_from(table, number * ROW.size)
                 if owner in (NEVER_USED, FREED) or self._locks.gone(owner.hex()):
@@ -87,18 +71,16 @@ class SlotTable(SharedSlots):
 
     def close(self) -> None:
         """Frees the slots and the row of this process. Safe twice."""
-        if self._table is not None:
-            with self._locked() as table:
+        if self._file.memory is not None:
+            with self._file.exclusive() as table:
                 ROW.pack_into(table, self._row * ROW.size, FREED, 0, 0)
-            self._table.close()
-            self._table = None
-            os.close(self._descriptor)
+            self._file.close()
 
     @override
     def take(self, limit: int, waiting: int) -> bool:
-        if self._table is None:
+        if self._file.memory is None:
             return False
-        with self._locked() as table:
+        with self._file.exclusive() as table:
             rows = _rows(table)
             granted = self._may_take(rows, limit, waiting)
             if not granted and self._clear_dead(table, rows):
@@ -108,17 +90,17 @@ class SlotTable(SharedSlots):
 
     @override
     def give_back(self) -> None:
-        if self._table is None:
+        if self._file.memory is None:
             return
-        with self._locked() as table:
+        with self._file.exclusive() as table:
             _, taken, waiting = ROW.unpack_from(table, self._row * ROW.size)
             self._write(table, self._row, taken - 1, waiting)
 
     @override
     def stop_waiting(self) -> None:
-        if self._table is None:
+        if self._file.memory is None:
             return
-        with self._locked() as table:
+        with self._file.exclusive() as table:
             _, taken, _ = ROW.unpack_from(table, self._row * ROW.size)
             self._write(table, self._row, taken, 0)
 
@@ -153,17 +135,6 @@ class SlotTable(SharedSlots):
 
     def _write(self, table: mmap.mmap, number: int, taken: int, waiting: int) -> None:
         ROW.pack_into(table, number * ROW.size, self._me, taken, waiting)
-
-    @contextmanager
-    def _locked(self) -> Iterator[mmap.mmap]:
-        """Locks out the other processes."""
-        if self._table is None:
-            raise RuntimeError("the slot table is not open")
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        try:
-            yield self._table
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
 
 def _rows(table: mmap.mmap) -> Rows:

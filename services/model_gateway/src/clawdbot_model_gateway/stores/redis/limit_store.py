@@ -18,10 +18,6 @@ from contextlib import suppress
 from typing import Final, cast
 
 import orjson
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.limits.limit_store import (
@@ -32,6 +28,7 @@ from clawdbot_model_gateway.core.limits.limit_store import (
     Reservation,
     Verdict,
 )
+from clawdbot_model_gateway.stores.redis.connection import FAILURES, connect, failure_text
 
 SOCKET_TIMEOUT: Final = 1.0
 """Seconds after which a connection that does not answer is given up. Callers wait for less."""
@@ -41,7 +38,6 @@ MAX_BATCH: Final = 256
 """Calls in one script, which keeps the server from others."""
 PREFIX: Final = "{clawdbot:limits:1}:"
 """In braces: all keys are in one slot of a cluster."""
-FAILURES: Final = (RedisError, OSError, TimeoutError)
 
 SCRIPT: Final = """
 local prefix, number, lease, me = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
@@ -120,12 +116,7 @@ class RedisLimitStore(LimitStore):
     """
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=SOCKET_TIMEOUT,
-            socket_connect_timeout=SOCKET_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = connect(url, SOCKET_TIMEOUT)
         self._script = self._redis.register_script(SCRIPT)
         self._number_key = f"{PREFIX}number:{secrets.token_hex(8)}"
         self._number = 0
@@ -249,8 +240,7 @@ class RedisLimitStore(LimitStore):
             self.settle(verdict, [0] * len(charges))
 
     def _fail(self, error: BaseException, batch: Sequence[tuple[object, asyncio.Future[Verdict]]]) -> None:
-        # Without the error's text, which has the address and perhaps a password.
-        self._failure = f"Redis fails ({type(error).__name__})"
+        self._failure = failure_text(error)
         for _, future in (*batch, *self._waiting):
             if not future.done():
                 future.set_exception(LimitStoreUnavailable(self._failure))

@@ -16,14 +16,12 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import InvalidResponse
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import CacheKey, CacheNotFlushed, Entry, LookUp, ReplyCache
+from clawdbot_model_gateway.stores.redis.connection import connect
 
 BUDGET: Final = 0.004
 """Seconds that a look-up waits. The port allows 5 ms; the event loop needs the rest."""
@@ -72,13 +70,7 @@ class RedisReplyCache(ReplyCache):
     """
 
     def __init__(self, url: str, max_ttl: float, metrics: CacheMetrics) -> None:
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=SOCKET_TIMEOUT,
-            socket_connect_timeout=SOCKET_TIMEOUT,
-            max_connections=MAX_COMMANDS + 1,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = connect(url, SOCKET_TIMEOUT, MAX_COMMANDS + 1)
         self._max_ttl = max_ttl
         self._metrics = metrics
         self._tasks: set[asyncio.Task[Any]] = set()

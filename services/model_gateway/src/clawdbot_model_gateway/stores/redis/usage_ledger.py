@@ -7,10 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import orjson
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.limits.usage_ledger import (
@@ -21,13 +17,13 @@ from clawdbot_model_gateway.core.limits.usage_ledger import (
     UsageQuery,
     UsageUnavailable,
 )
+from clawdbot_model_gateway.stores.redis.connection import FAILURES, connect, failure_text
 
 TIMEOUT: Final = 5.0
 """Seconds for one command; nobody but GetUsage waits for it."""
 PREFIX: Final = "{clawdbot:usage:1}:"
 """In braces: all keys are in one slot of a cluster."""
 DAYS: Final = f"{PREFIX}days"
-FAILURES: Final = (RedisError, OSError, TimeoutError)
 
 ADD: Final = """
 if redis.call('SET', KEYS[1], 1, 'NX', 'EX', 86400) then
@@ -48,9 +44,7 @@ class RedisUsageLedger(UsageLedger):
     """
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(
-            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
-        )
+        self._redis = connect(url, TIMEOUT)
         self._add = self._redis.register_script(ADD)
 
     @override
@@ -73,7 +67,7 @@ class RedisUsageLedger(UsageLedger):
         try:
             await self._add(keys=[f"{PREFIX}batch:{batch}", DAYS], args=[PREFIX, orjson.dumps(fields)])
         except FAILURES as error:
-            raise _unavailable(error) from error
+            raise UsageUnavailable(f"{failure_text(error)}.") from error
 
     @override
     async def totals(self, query: UsageQuery) -> Mapping[UsageKey, Counts]:
@@ -86,7 +80,7 @@ class RedisUsageLedger(UsageLedger):
                     # A day of a large installation takes a while.
                     await asyncio.sleep(0)
         except FAILURES as error:
-            raise _unavailable(error) from error
+            raise UsageUnavailable(f"{failure_text(error)}.") from error
         return totals
 
     @override
@@ -97,7 +91,7 @@ class RedisUsageLedger(UsageLedger):
                     await self._redis.delete(f"{PREFIX}{day}")
                     await cast("Any", self._redis.srem(DAYS, day))
         except FAILURES as error:
-            raise _unavailable(error) from error
+            raise UsageUnavailable(f"{failure_text(error)}.") from error
 
     async def _days(self) -> list[str]:
         return sorted(each.decode() for each in await cast("Any", self._redis.smembers(DAYS)))
@@ -118,8 +112,3 @@ def _add_up(
             *(value if name in query.group_by else "" for name, value in key._asdict().items())
         )
         totals.setdefault(grouped, [0] * len(COUNTS))[place] += int(count)
-
-
-def _unavailable(error: BaseException) -> UsageUnavailable:
-    # Without the error's text, which has the address and perhaps a password.
-    return UsageUnavailable(f"Redis fails ({type(error).__name__}).")

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Final
 
 import orjson
-from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import ReplyCache
 from clawdbot_model_gateway.core.reply_cache.rules import CacheRules
 from clawdbot_model_gateway.core.reply_cache.similar_requests import Embed, SemanticRules, SimilarRequests
-from clawdbot_model_gateway.semantic_settings import SemanticCacheSettings
-from clawdbot_model_gateway.settings import BackendSettings, CacheSettings
+from clawdbot_model_gateway.settings import BackendSettings
+from clawdbot_model_gateway.settings.cache import CacheSettings, SemanticCacheSettings
 from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
 from clawdbot_model_gateway.stores.in_memory.reply_cache import InMemoryReplyCache
+from clawdbot_model_gateway.wiring.redis import redis_at
 
 WITHOUT_EFFECT: Final = frozenset(
     {
@@ -90,10 +90,5 @@ def _shared(settings: CacheSettings, metrics: CacheMetrics) -> ReplyCache | None
     # Only where it is used: the import takes longer than the rest of the gateway's start.
     from clawdbot_model_gateway.stores.redis.reply_cache import RedisReplyCache
 
-    try:
+    with redis_at("gateway.cache.redis"):
         return RedisReplyCache(settings.redis.get_secret_value(), settings.max_ttl, metrics)
-    except ValueError:
-        # Without the error's text, which may have the password.
-        raise StartupError(
-            "gateway.cache.redis: not a valid URL; write one such as redis://localhost:6379/0."
-        ) from None

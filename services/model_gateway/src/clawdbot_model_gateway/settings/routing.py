@@ -1,11 +1,24 @@
-"""The parts of the section `models` that say which target a request goes to."""
+"""The section `models`: several backends, and which of them a request goes to."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from clawdbot_servicekit.settings import Number, Section, Whole
+from clawdbot_servicekit.settings.values import matching
 from pydantic import Field, field_validator, model_validator
+
+from clawdbot_model_gateway.settings.backends import BackendSettings
+
+Name = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}",
+        "a name of at most 128 letters, digits, dots, colons, hyphens and underscores, such as vllm-2",
+    ),
+]
+"""Of a backend or an alias: without a slash, which separates a backend from its model."""
 
 
 class BalanceSettings(Section):
@@ -71,3 +84,26 @@ class RuleSettings(Section):
 
         check_condition(text)
         return text
+
+
+class ModelsSettings(Section):
+    """Several backends, and the aliases that callers use."""
+
+    backends: Annotated[Mapping[Name, BackendSettings], Field(min_length=1)]
+    aliases: Mapping[Name, AliasSettings] = Field(default_factory=dict)
+    """Alias → targets. `chat` and `default` are added where they are missing."""
+    balance: BalanceSettings = BalanceSettings()
+    """Of the aliases that have none of their own."""
+    rules: tuple[RuleSettings, ...] = ()
+    """Which requests go to another model than they ask for; the first rule that holds is followed."""
+
+    @field_validator("aliases")
+    @classmethod
+    def _check_targets(cls, aliases: Mapping[str, AliasSettings]) -> Mapping[str, AliasSettings]:
+        for alias, settings in aliases.items():
+            names = [each.target for each in settings.targets]
+            if not names:
+                raise ValueError(f"the alias {alias} has no targets")
+            if len(set(names)) < len(names):
+                raise ValueError(f"the alias {alias} lists a target twice")
+        return aliases

@@ -22,16 +22,17 @@ from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.limits.usage_report import UsageReport
 from clawdbot_model_gateway.core.limits.windows import Rate
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, DEFAULT_ALIAS
-from clawdbot_model_gateway.limits_settings import (
+from clawdbot_model_gateway.settings import GatewaySettings
+from clawdbot_model_gateway.settings.limits import (
     LevelSettings,
     LimitsSettings,
     PriceSettings,
     QuotaSettings,
 )
-from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_model_gateway.stores.in_memory.limit_store import InMemoryLimitStore
 from clawdbot_model_gateway.stores.sqlite.limit_store import SqliteLimitStore, SqliteSavedCounters
 from clawdbot_model_gateway.stores.sqlite.usage_ledger import SqliteUsageLedger
+from clawdbot_model_gateway.wiring.redis import redis_at
 
 FILE_TIMEOUT: Final = 5.0
 """Seconds that a call waits for the file that workers share. It is never far away, only busy."""
@@ -104,13 +105,8 @@ def _ledger(redis: str | None, folder: Path) -> UsageLedger:
     # Only where it is used: the import takes longer than the rest of the gateway's start.
     from clawdbot_model_gateway.stores.redis.usage_ledger import RedisUsageLedger
 
-    try:
+    with redis_at("limits.redis"):
         return RedisUsageLedger(redis)
-    except ValueError:
-        # Without the error's text, which may have the password.
-        raise StartupError(
-            "limits.redis: not a valid URL; write one such as redis://localhost:6379/0."
-        ) from None
 
 
 def _store(settings: GatewaySettings, redis: str | None, folder: Path) -> LimitStore:

@@ -11,7 +11,7 @@ from clawdbot_servicekit.settings.values import DAY, MAX_COUNT, Lifetime, Wait
 from pydantic import BeforeValidator, Field, InstanceOf, field_validator
 
 from clawdbot_model_gateway.core.limits.windows import Rate, parse_rates
-from clawdbot_model_gateway.redis_url import redis_url
+from clawdbot_model_gateway.settings.redis_url import redis_url
 
 MICROS: Final = 1_000_000
 """Millionths of a dollar in a dollar."""

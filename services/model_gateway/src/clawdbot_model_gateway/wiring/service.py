@@ -1,0 +1,178 @@
+"""Builds the model gateway from its settings."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint
+from typing import Final
+
+from clawdbot_plugin_client.hooks import HookClient
+from clawdbot_servicekit.application import Dependency, Peers
+from clawdbot_servicekit.media_policy import MediaPolicy
+from clawdbot_servicekit.peer_health import absent_peer
+from clawdbot_servicekit.process_locks import ProcessLocks
+
+from clawdbot_model_gateway.api.admin_servicer import AdminServicer
+from clawdbot_model_gateway.api.error_table import error_table
+from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
+from clawdbot_model_gateway.application import Components, GatewayApplication
+from clawdbot_model_gateway.backend_config import plan_backends
+from clawdbot_model_gateway.backend_lifecycle import BackendLifecycle
+from clawdbot_model_gateway.core.backend_set import BackendSet
+from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
+from clawdbot_model_gateway.core.generation import Generation
+from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
+from clawdbot_model_gateway.core.machine_load import MachineLoad
+from clawdbot_model_gateway.core.model_admin import ModelAdmin
+from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
+from clawdbot_model_gateway.core.router import Router
+from clawdbot_model_gateway.core.token_counts import TokenCounts
+from clawdbot_model_gateway.core.validation import RequestLimits
+from clawdbot_model_gateway.local_model import find_local_model
+from clawdbot_model_gateway.metrics import FailureMetrics
+from clawdbot_model_gateway.provider_registry import installed_providers
+from clawdbot_model_gateway.settings import GatewaySettings
+from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
+from clawdbot_model_gateway.stores.file.drains import FileDrainStore
+from clawdbot_model_gateway.stores.file.mapped_counter import MappedCounter
+from clawdbot_model_gateway.stores.file.worker_reports import FileWorkerReports
+from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
+from clawdbot_model_gateway.wiring.backends import BackendFactory
+from clawdbot_model_gateway.wiring.cache import cached_replies, similar_requests
+from clawdbot_model_gateway.wiring.limits import Accounts
+
+FOLDER: Final = "model_gateway"
+"""Below state_dir."""
+WITHOUT_PLUGINS: Final = "no hook is asked, so nothing limits or refuses generations"
+
+
+def build(
+    settings: GatewaySettings,
+    peers: Peers,
+    *,
+    draw: Callable[[], float] = random.random,
+    available: Mapping[str, EntryPoint] | None = None,
+) -> GatewayApplication:
+    """The model gateway, not yet started.
+
+    Args:
+        settings: the gateway's settings, or the suite's.
+        peers: for the plugins' hooks.
+        draw: uniform numbers in [0, 1), for the weights of targets.
+        available: the installed providers; looked up where omitted.
+
+    Raises:
+        StartupError: for an unknown provider, invalid settings of one, or an alias without a valid target.
+    """
+    providers = installed_providers() if available is None else available
+    plan = plan_backends(settings, providers, find_local_model())
+    several = settings.server.workers > 1
+    folder = settings.state_dir / FOLDER
+    locks = ProcessLocks(folder / "processes")
+    drains = FileDrainStore(folder)
+    failure_metrics = FailureMetrics()
+    factory = BackendFactory(
+        providers,
+        drains=drains,
+        metrics=failure_metrics,
+        slots=folder / "slots" if several else None,
+        locks=locks,
+    )
+    backends = BackendSet({name: factory.backend(name, plan) for name in plan.backends})
+    reports = FileWorkerReports(folder / "reports", locks) if several else None
+    load = MachineLoad(backends, drains, reports)
+    switching = settings.gateway.switching
+    override_store = FileAliasOverrideStore(folder) if switching else InMemoryAliasOverrideStore()
+    router = Router(override_store, backends)
+    lifecycle = BackendLifecycle(
+        plan,
+        backends,
+        read_plan=lambda: plan_backends(settings.read_again(), providers, find_local_model()),
+        make_backend=factory.backend,
+        router=router,
+        drains=drains,
+        load=load,
+        reloads=MappedCounter(folder / "reloads.count") if several else None,
+    )
+    plugins_channel = peers.channel("plugins")
+    hooks = HookClient(plugins_channel)
+    accounts = Accounts(settings, backends, plan.aliases, folder)
+    calls = _Calls(settings, router, backends, hooks=hooks, accounts=accounts.calls, draw=draw)
+    admin = ModelAdmin(
+        router,
+        backends,
+        drains,
+        load,
+        lifecycle.reload_everywhere,
+        switching=switching,
+        replies=calls.replies,
+    )
+    components = Components(
+        lifecycle=lifecycle,
+        backends=backends,
+        router=router,
+        admin=admin,
+        token_counts=calls.token_counts,
+        override_store=override_store,
+        drains=drains,
+        load=load,
+        reports=reports,
+        locks=locks,
+        replies=calls.replies,
+        accounting=accounts.background,
+        collectors=[
+            *calls.cache_metrics.collectors,
+            *accounts.metrics.collectors,
+            *failure_metrics.collectors,
+        ],
+        hooks=hooks,
+        plugins=(
+            Dependency("plugins", hooks.check) if plugins_channel else absent_peer("plugins", WITHOUT_PLUGINS)
+        ),
+        gateway_servicer=GatewayServicer(calls.generation, calls.embeddings, calls.token_counts),
+        admin_servicer=AdminServicer(admin, accounts.report),
+    )
+    return GatewayApplication(components, error_table())
+
+
+class _Calls:
+    """What answers the calls to models, and the cache that they share."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        router: Router,
+        backends: BackendSet,
+        *,
+        hooks: HookClient,
+        accounts: CallAccounts,
+        draw: Callable[[], float],
+    ) -> None:
+        section = settings.gateway
+        self.cache_metrics = CacheMetrics()
+        self.replies = cached_replies(section.cache, settings.state_dir / FOLDER, self.cache_metrics)
+        limits = RequestLimits(section.max_request, section.max_messages, MediaPolicy(settings.media))
+        self.generation = Generation(
+            router,
+            backends,
+            hooks=hooks,
+            limits=limits,
+            replies=self.replies,
+            draw=draw,
+            accounts=accounts,
+        )
+        self.embeddings = Embeddings(
+            router,
+            backends,
+            hooks=hooks,
+            limits=EmbedLimits(section.max_texts, section.max_request),
+            vectors=None if self.replies is None else self.replies.vectors,
+            draw=draw,
+            accounts=accounts,
+        )
+        self.token_counts = TokenCounts(router, backends, limits=limits)
+        if self.replies is not None:
+            self.replies.similar = similar_requests(
+                section.cache.semantic, self.embeddings.embed, self.cache_metrics
+            )
