@@ -38,7 +38,9 @@ async def measure() -> Figure:
     """Hits in the memory of the worker, with the concurrency of a busy gateway."""
     loads: dict[str, Load] = {}
     async with AsyncExitStack() as stack:
-        served = await stack.enter_async_context(gateway(model={"provider": "echo"}))
+        served = await stack.enter_async_context(
+            gateway(model={"provider": "echo"}, server={"engine": "grpcio"})
+        )
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(served.address))
         ours = model_gateway_service_pb2_grpc.ModelGatewayServiceStub(channel)
         await ours.Generate(CACHED)
