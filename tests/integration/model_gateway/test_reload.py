@@ -21,6 +21,7 @@ from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.peers import InProcessPeers
 from clawdbot_servicekit.settings import load
+from structlog.testing import capture_logs
 
 from tests.support.fake_openai import HOLD, KEY, fake_openai
 from tests.support.gateway_service import Client, Served, _Settings, compatible
@@ -54,15 +55,15 @@ def config(tmp_path):
 
 
 @asynccontextmanager
-async def loaded(config, state):
-    """The gateway in this event loop, with a configuration file."""
+async def loaded(config, state, *, named=True):
+    """The gateway in this event loop, with a configuration file: one that is named, or is found."""
     environ = {
         "CLAWDBOT_SERVER__PORT": "0",
         "CLAWDBOT_TELEMETRY__METRICS_PORT": "null",
         "CLAWDBOT_STATE_DIR": str(state),
         "CLAWDBOT_GATEWAY": json.dumps({"local_model": False, "ollama": None}),
     }
-    settings = load(_Settings, config.path, environ)
+    settings = load(_Settings, config.path if named else None, environ)
     host = Host(settings)
     peers = InProcessPeers(host)
     try:
@@ -268,9 +269,47 @@ async def test_without_a_configuration_models_are_looked_for_again(config, tmp_p
         config.write({"model": scripted("found")})
         assert (await reload(served.client)).added == ["scripted"]
         assert await answer(served.client) == "found"
-        config.write({})
+
+
+ONE, SEVERAL = {"model": scripted("real")}, models({"chat": "a/m"}, a=scripted("real"), b=scripted("B"))
+VANISHED = {
+    "an emptied file": "",
+    "a file of comments": "# nothing\n---\n",
+    "an empty section": "models:\nmodel: null\n",
+    "only other sections": "server: {grace: 5s}\nlimits: {reserve_output: 10}\n",
+}
+
+
+@pytest.mark.parametrize("configured", [ONE, SEVERAL], ids=["model", "models"])
+@pytest.mark.parametrize("vanished", VANISHED)
+async def test_a_configured_model_is_never_replaced_by_a_discovered_one(
+    config, tmp_path, configured, vanished
+):
+    config.write(configured)
+    async with loaded(config, tmp_path) as served:
+        before = await listed(served.client)
+        config.path.write_text(VANISHED[vanished])
+        fault = await refusal(served.client)
+        assert (fault.code, fault.reason) == ("FAILED_PRECONDITION", "CONFIGURATION_INVALID")
+        assert "model or models" in fault.message
+        assert "restart" in fault.message
+        assert await listed(served.client) == before
+        with capture_logs() as log:
+            await served.host.reload()
+        assert [each["event"] for each in log] == ["reload_refused"]
+        assert await answer(served.client) == "real"
+        config.write(models({"chat": "c/m"}, c=scripted("next")))
         await reload(served.client)
-        assert await answer(served.client) == "x"
+        assert await answer(served.client) == "next"
+
+
+async def test_a_file_in_the_working_directory_that_is_gone_changes_nothing(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config.write(ONE)
+    async with loaded(config, tmp_path, named=False) as served:
+        config.path.unlink()
+        assert (await refusal(served.client)).reason == "CONFIGURATION_INVALID"
+        assert await answer(served.client) == "real"
 
 
 @pytest.mark.integration

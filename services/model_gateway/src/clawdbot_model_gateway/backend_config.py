@@ -53,6 +53,11 @@ class BackendPlan:
     """How to name another model, where nothing is configured."""
     policy: RoutingPolicy = field(default_factory=RoutingPolicy)
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether `model` or `models` says what to use."""
+        return bool(self.aliases)
+
 
 def plan_backends(
     settings: GatewaySettings, available: Collection[str] | None = None, local_model: Path | None = None

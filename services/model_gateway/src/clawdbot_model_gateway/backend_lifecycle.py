@@ -169,6 +169,12 @@ class BackendLifecycle:
     def _prepare(self) -> tuple[BackendPlan, dict[str, Backend]]:
         """The new plan, and its backends that differ from those in use."""
         plan = self._read_plan()
+        if self._plan.is_configured and not plan.is_configured:
+            # An emptied file or a lost one must not put a toy model in the place of the real ones.
+            raise StartupError(
+                "the configuration no longer has a section model or models: put it back; to run on models "
+                "that are discovered, restart the gateway."
+            )
         made = {
             name: self._make_backend(name, plan)
             for name, settings in plan.backends.items()

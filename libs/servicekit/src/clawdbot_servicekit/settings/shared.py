@@ -100,12 +100,22 @@ class ServerSettings(Section):
     max_streams: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] = 256
     """Maximum number of calls at a time on one connection, including those that the caller has reset."""
     default_deadline: Seconds = 60.0
-    """For callers that set none."""
+    """For callers that set none; max_deadline where that is shorter."""
     max_deadline: Seconds = 600.0
-    """For callers that set a longer one."""
+    """The longest that a call may take."""
     max_connection_age: Seconds = 180.0
     """Connections are closed after this long, so that new replicas get traffic. 0: never. The native engine
     closes none: to set it selects grpcio."""
+
+    @model_validator(mode="after")
+    def _check_deadlines(self) -> ServerSettings:
+        both_set = {"default_deadline", "max_deadline"} <= self.model_fields_set
+        if both_set and self.default_deadline > self.max_deadline:
+            raise ValueError(
+                f"default_deadline is {self.default_deadline:g} s and max_deadline is "
+                f"{self.max_deadline:g} s; default_deadline must not be above max_deadline"
+            )
+        return self
 
 
 def strong_secret(name: str, secret: Secret | None) -> Secret | None:
