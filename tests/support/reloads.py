@@ -19,6 +19,7 @@ from clawdbot_servicekit.settings import load
 from tests.support.gateway_service import Served, _Settings
 from tests.support.generate_requests import asks
 
+NOTHING_FOUND = {"local_model": False, "ollama": None}
 STREAM = {"when": "slow", "text": "one two three four five six seven eight", "pace": "100ms"}
 
 
@@ -39,13 +40,13 @@ class ConfigFile:
 
 
 @asynccontextmanager
-async def loaded(config, state, *, named=True):
+async def loaded(config, state, *, named=True, gateway=NOTHING_FOUND):
     """The gateway in this event loop, with a configuration file: one that is named, or is found."""
     environ = {
         "CLAWDBOT_SERVER__PORT": "0",
         "CLAWDBOT_TELEMETRY__METRICS_PORT": "null",
         "CLAWDBOT_STATE_DIR": str(state),
-        "CLAWDBOT_GATEWAY": json.dumps({"local_model": False, "ollama": None}),
+        **({} if gateway is None else {"CLAWDBOT_GATEWAY": json.dumps(gateway)}),
     }
     settings = load(_Settings, config.path if named else None, environ)
     host = Host(settings)

@@ -45,6 +45,17 @@ async def test_a_configured_model_is_never_replaced_by_a_discovered_one(
         assert await answer(served.client) == "next"
 
 
+async def test_a_reload_without_the_model_of_the_semantic_cache_is_refused(config, tmp_path):
+    cache = {"gateway": {"cache": {"semantic": {"model": "b/m", "tenants": ["*"]}}}}
+    config.write({**models(a=scripted("A"), b=scripted("B")), **cache})
+    async with loaded(config, tmp_path, gateway=None) as served:
+        config.write({**models(a=scripted("A")), **cache})
+        fault = await refusal(served.client)
+        assert fault.reason == "CONFIGURATION_INVALID"
+        assert "gateway.cache.semantic.model: there is no backend b" in fault.message
+        assert await listed(served.client) == {"a", "b"}
+
+
 async def test_a_file_in_the_working_directory_that_is_gone_changes_nothing(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config.write(ONE)

@@ -73,10 +73,16 @@ def plan_backends(
         StartupError: for an alias without a valid target, or a backend that has neither endpoint nor key.
     """
     if settings.models is not None:
-        return _several_backends(settings.models, settings)
-    if settings.model is not None:
-        return _one_backend(settings.model, settings)
-    return _candidates(settings, installed_providers() if available is None else available, local_model)
+        plan = _several_backends(settings.models, settings)
+    elif settings.model is not None:
+        plan = _one_backend(settings.model, settings)
+    else:
+        installed = installed_providers() if available is None else available
+        plan = _candidates(settings, installed, local_model)
+    if settings.gateway.cache.semantic is not None:
+        path, aliases = "gateway.cache.semantic.model", plan.aliases or {CHAT_ALIAS: (), DEFAULT_ALIAS: ()}
+        _check_model(path, settings.gateway.cache.semantic.model, plan.backends, aliases)
+    return plan
 
 
 def default_aliases(
@@ -167,13 +173,7 @@ def _rules(
     from clawdbot_model_gateway.core.routing_rules import RoutingRules
 
     for number, rule in enumerate(models.rules):
-        config_path = f"models.rules[{number}].model"
-        if "/" in rule.model:
-            _target(config_path, AliasTarget(target=rule.model), backends)
-        elif rule.model not in aliases:
-            raise StartupError(
-                f"{config_path}: there is no alias {rule.model}{nearest_or_all(rule.model, aliases)}"
-            )
+        _check_model(f"models.rules[{number}].model", rule.model, backends, aliases)
     return RoutingRules([(each.when, each.model) for each in models.rules])
 
 
@@ -247,6 +247,16 @@ def _target(config_path: str, configured: AliasTarget, backends: Mapping[str, Ba
     if models and model != ANY_MODEL and model not in models:
         raise StartupError(f"{config_path}: {backend} has no model {model}{nearest_or_all(model, models)}")
     return Target(backend, model, configured.weight, configured.fallback)
+
+
+def _check_model(
+    config_path: str, name: str, backends: Mapping[str, BackendSettings], aliases: Aliases
+) -> None:
+    """A setting that names a model names an alias or a target that there is."""
+    if "/" in name:
+        _target(config_path, AliasTarget(target=name), backends)
+    elif name not in aliases:
+        raise StartupError(f"{config_path}: there is no alias {name}{nearest_or_all(name, aliases)}")
 
 
 def _chat_and_default(target: Target) -> Aliases:

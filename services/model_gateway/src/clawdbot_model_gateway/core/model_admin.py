@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,10 @@ from clawdbot_model_gateway.core.errors import SwitchingOff, UnknownBackend, Unk
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.routing import NAME_GRAMMAR, NAME_PATTERN, Target
 
 log = structlog.get_logger(__name__)
 
-MAX_ALIAS_CHARACTERS: Final = 128
 WARM_PATIENCE: Final = 0.05
 """Seconds that a switch waits for connections to backends that have none."""
 
@@ -219,8 +219,8 @@ class ModelAdmin:
 
 
 def _violations(request: pb.SwitchModelRequest) -> Iterator[FieldViolation]:
-    if not request.alias or "/" in request.alias or len(request.alias) > MAX_ALIAS_CHARACTERS:
-        yield FieldViolation("alias", f"Must have 1 to {MAX_ALIAS_CHARACTERS} characters and no slash.")
+    if not re.fullmatch(NAME_PATTERN, request.alias):
+        yield FieldViolation("alias", f"Must be {NAME_GRAMMAR}.")
     if not request.targets:
         yield FieldViolation("targets", "At least one target is required.")
     names = [each.target for each in request.targets]
