@@ -295,7 +295,7 @@ TWO_LISTED = (
 @pytest.mark.parametrize("several", [True, False])
 def test_the_model_of_the_semantic_cache_must_exist(plan_of, name, sentence, several):
     models = TWO_LISTED if several else "model: {provider: echo, models: [m]}"
-    with pytest.raises(StartupError, match=r"^gateway\.cache\.semantic\.model: ") as refused:
+    with pytest.raises(StartupError, match=r"clawdbot\.yaml:2: gateway\.cache\.semantic\.model: ") as refused:
         plan_of(f"{models}\n{SEMANTIC.replace('NAME', name)}")
     if several:
         assert sentence in str(refused.value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -52,6 +53,8 @@ class BackendPlan:
     advice: str = ""
     """How to name another model, where nothing is configured."""
     policy: RoutingPolicy = field(default_factory=RoutingPolicy)
+    locating_errors: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Inside it a StartupError about a key also says where that is."""
 
     @property
     def is_configured(self) -> bool:
@@ -72,6 +75,14 @@ def plan_backends(
     Raises:
         StartupError: for an alias without a valid target, or a backend that has neither endpoint nor key.
     """
+    with settings.locating_errors():
+        plan = _plan(settings, available, local_model)
+    return replace(plan, locating_errors=settings.locating_errors)
+
+
+def _plan(
+    settings: GatewaySettings, available: Collection[str] | None, local_model: Path | None
+) -> BackendPlan:
     if settings.models is not None:
         plan = _several_backends(settings.models, settings)
     elif settings.model is not None:

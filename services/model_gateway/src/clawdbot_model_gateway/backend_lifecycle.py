@@ -109,8 +109,9 @@ class BackendLifecycle:
             plan, made = await asyncio.to_thread(self._prepare)
             old, aliases = {**self._backends}, self._router.configured.aliases
             try:
-                for name, backend in made.items():
-                    await self._open(backend, plan, name)
+                with plan.locating_errors():
+                    for name, backend in made.items():
+                        await self._open(backend, plan, name)
                 backends = {name: made.get(name) or old[name] for name in plan.backends}
                 unused = await self._put_in_place(plan, backends, new={*made})
             except BaseException:
@@ -175,11 +176,12 @@ class BackendLifecycle:
                 "the configuration no longer has a section model or models: put it back; to run on models "
                 "that are discovered, restart the gateway."
             )
-        made = {
-            name: self._make_backend(name, plan)
-            for name, settings in plan.backends.items()
-            if name not in self._backends or settings != self._plan.backends[name]
-        }
+        with plan.locating_errors():
+            made = {
+                name: self._make_backend(name, plan)
+                for name, settings in plan.backends.items()
+                if name not in self._backends or settings != self._plan.backends[name]
+            }
         return plan, made
 
     async def _open(self, backend: Backend, plan: BackendPlan, name: str) -> None:
