@@ -297,6 +297,16 @@ async def test_a_gateway_that_does_not_switch_refuses_and_keeps_to_its_configura
 # Nothing configured
 
 
+async def test_the_banner_has_the_address_of_each_target(tmp_path):
+    where = {name: f"http://127.0.0.1:{port}/v1" for port, name in enumerate("ab", 1)}
+    backends = {name: {**compatible(url), "models": ["m"]} for name, url in where.items()}
+    aliases = {"chat": ["a/m", "c/echo", {"target": "b/m", "fallback": True}]}
+    models = {"backends": {**backends, "c": {"provider": "echo"}}, "aliases": aliases}
+    async with gateway(tmp_path, models=models) as served:
+        (chat,) = served.application.describe()["models"]
+    assert chat == f"chat is a/m at {where['a']} or c/echo, else b/m at {where['b']} (as configured)"
+
+
 async def test_without_a_configuration_the_echo_answers_and_the_banner_says_why(tmp_path):
     async with gateway(tmp_path, gateway={"ollama": "http://127.0.0.1:1/v1"}) as served:
         (banner,) = served.application.describe()["models"]

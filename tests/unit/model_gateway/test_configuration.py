@@ -257,6 +257,11 @@ ONE_ALIAS = "models: {backends: {a: {provider: x}}, aliases: {chat: "
             "api_keys[0].concurrency",
         ),
         ("model: {provider: x, api_keys: [{concurrency: 3}]}", "model.api_keys[0].key is missing"),
+        (
+            "model: {provider: x, queue: {concurrency: {min: 10, max: 2}}}",
+            "model.queue.concurrency: min is 10 and max is 2; min must not be above max.",
+        ),
+        ("model: {provider: x, retry: {base: 10s, max: 1s}}", "base is 10 s and max is 1 s"),
         ("model: {provider: x, api_keys: []}", "api_keys is an empty list; give at least one key"),
         (
             "model: {provider: x, api_keys: [password, other, {key: password, concurrency: 2}]}",

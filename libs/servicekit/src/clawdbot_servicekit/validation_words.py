@@ -86,7 +86,8 @@ def explain(errors: Sequence[ErrorDetails]) -> str:
     words = list(dict.fromkeys(map(_expectation, errors)))
     expected = [each.removeprefix("expected ") for each in words if each.startswith("expected ")]
     others = [each for each in words if not each.startswith("expected ")]
-    text = "; ".join([*(["expected " + " or ".join(expected)] if expected else []), *others])
+    # A validator's own words are about the member of a union that the value has the form of.
+    text = "; ".join(others) or "expected " + " or ".join(expected)
     return text.replace(" 1 characters", " 1 character").replace(" 1 entries", " 1 entry").rstrip(".")
 
 
