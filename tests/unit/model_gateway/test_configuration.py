@@ -261,6 +261,11 @@ ONE_ALIAS = "models: {backends: {a: {provider: x}}, aliases: {chat: "
             "model: {provider: x, queue: {concurrency: {min: 10, max: 2}}}",
             "model.queue.concurrency: min is 10 and max is 2; min must not be above max.",
         ),
+        ("gateway: {cache: {ttl: 2d}}", "gateway.cache.ttl: expected at most 1d."),
+        ("model: {provider: x, hedge: {after: 90000}}", "model.hedge.after: expected at most 1d."),
+        ("model: {provider: x, http: {idle_timeout: 0s}}", "model.http.idle_timeout: expected more than 0."),
+        ("server: {grace: 2h}", "server.grace: expected at most 1h."),
+        ("model: {provider: x, queue: {size: 2000000}}", "model.queue.size: expected at most 1000000."),
         ("model: {provider: x, retry: {base: 10s, max: 1s}}", "base is 10 s and max is 1 s"),
         ("model: {provider: x, api_keys: []}", "api_keys is an empty list; give at least one key"),
         (

@@ -67,7 +67,7 @@ def message_for(tmp_path, monkeypatch):
         ("server: {port: 70000}", "clawdbot.yaml:1: server.port: expected at most 65535."),
         ("server: {workers: 0}", "clawdbot.yaml:1: server.workers: expected at least 1."),
         ("server: {workers: true}", "clawdbot.yaml:1: server.workers: expected a whole number."),
-        ("server: {grace: 2h}", "clawdbot.yaml:1: server.grace: expected at most 3600."),
+        ("server: {grace: 2h}", "clawdbot.yaml:1: server.grace: expected at most 1h."),
         (
             "server: {max_metadata: 2GiB}",
             "clawdbot.yaml:1: server.max_metadata: expected at most 1073741824.",

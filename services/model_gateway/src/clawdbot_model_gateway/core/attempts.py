@@ -387,9 +387,7 @@ class RequestAttempts:
         chosen = next((each for each in errors if each.transient), errors[-1])
         others = [each for each in errors if each is not chosen]
         for words, kind in ((" Also tried", False), (" Not asked", True)):
-            listed = dict.fromkeys(
-                f"{each.target} ({each.reason})" for each in others if isinstance(each, OURS) is kind
-            )
+            listed = dict.fromkeys(each.label for each in others if isinstance(each, OURS) is kind)
             if listed:
                 chosen.other_attempts += f"{words}: {', '.join(listed)}."
         return chosen

@@ -80,6 +80,11 @@ class ModelError(Exception):
         super().__init__(self.detail)
 
     @property
+    def label(self) -> str:
+        """Target and reason, for the error of another target."""
+        return f"{self.target} ({self.reason})"
+
+    @property
     def statement(self) -> str:
         """The detail as a sentence; what a backend said often ends like one already."""
         text = self.detail.rstrip()
