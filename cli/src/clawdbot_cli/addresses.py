@@ -8,7 +8,8 @@ from typing import Final
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.suite import PORTS
 
-ADDRESS_PATTERN: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(:(?P<port>\d{1,5}))?")
+MAX_PORT: Final = 65_535
+ADDRESS_PATTERN: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(:(?P<port>\d+))?", re.ASCII)
 """A host name, an IPv4 address or an IPv6 address in brackets, with an optional port."""
 
 
@@ -24,10 +25,17 @@ def parse_address(text: str) -> str:
     Raises:
         StartupError: the text is not an address.
     """
-    if text.startswith(("unix:", "dns:///")):
+    if text.startswith("unix:"):
         return text
+    if text.startswith("dns:///"):
+        return f"dns:///{parse_address(text.removeprefix('dns:///'))}"
     bracketed = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
     match = ADDRESS_PATTERN.fullmatch(bracketed)
     if match is None:
         raise StartupError(f"--addr {text}: not an address. Use HOST:PORT, for example 127.0.0.1:8080.")
+    if match["port"] and not 1 <= int(match["port"]) <= MAX_PORT:
+        raise StartupError(
+            f"--addr {text}: there is no port {match['port']}. Use one from 1 to {MAX_PORT}, for example "
+            f"{match[1]}:{PORTS['suite']}."
+        )
     return bracketed if match["port"] else f"{bracketed}:{PORTS['suite']}"

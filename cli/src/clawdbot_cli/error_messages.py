@@ -10,10 +10,10 @@ CONNECTION_ERRORS: Final = frozenset({"UNAVAILABLE", "CANCELLED", "INTERNAL"})
 """Codes that gRPC itself reports when a connection breaks or cannot be made."""
 
 MESSAGES: Final = {
-    "UNAVAILABLE": "Cannot reach {server}.",
+    "UNAVAILABLE": "Cannot reach {server}. Check that it is running.",
     "UNIMPLEMENTED": "The server at {server} does not offer this service. Use the address of the suite.",
     "DEADLINE_EXCEEDED": "{server} did not answer in time.",
-    "CANCELLED": "The connection to {server} was lost.",
+    "CANCELLED": "The connection to {server} was lost. Check that it is running.",
 }
 """Code → sentence, where the error does not come from a Clawdbot service."""
 

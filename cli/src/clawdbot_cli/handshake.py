@@ -94,9 +94,8 @@ async def _handshake(host: str, port: int, context: ssl.SSLContext) -> Exception
                 answered = await reader.read(1)
                 speaks_http2 = writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
             finally:
-                writer.close()
-                with suppress(OSError):
-                    await writer.wait_closed()
+                # Not close(), which waits for the server's own goodbye: gRPC's servers send none.
+                writer.transport.abort()
     except (OSError, TimeoutError) as error:
         return error
     return _ClosedByServer() if speaks_http2 and not answered else None

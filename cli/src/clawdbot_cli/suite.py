@@ -60,11 +60,13 @@ async def running_suite(settings: SuiteSettings, grace: float = 0.0) -> AsyncIte
     Raises:
         StartupError: for what an operator can fix.
     """
-    host = Host(settings)
+    with settings.locating_errors():
+        host = Host(settings)
     try:
-        suite = Suite(settings, host)
-        await host.start()
-        await host.ready()
+        with settings.locating_errors():
+            suite = Suite(settings, host)
+            await host.start()
+            await host.ready()
         yield suite
     finally:
         await host.stop(grace)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import grpc.aio
 import pytest
 
@@ -9,6 +11,7 @@ from tests.support.commands import clawdbot, command_environment
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
+from tests.support.ports import free_port
 from tests.support.terminal import terminal
 
 pytestmark = pytest.mark.integration
@@ -134,10 +137,42 @@ async def test_top_shows_what_was_spent_and_which_breaker_is_open(tmp_path):
             await served.client.gateway.Generate(asks("hello", model="dead/m"))
         at = ("--addr", f"127.0.0.1:{served.host.port}")
         shown = await clawdbot("models", "top", "--once", "--interval", "0.2", *at, state=tmp_path)
+        listed = await clawdbot("models", "list", *at, state=tmp_path)
+    assert any(each.startswith("dead ") and each.endswith("breaker open") for each in listed.out.splitlines())
     _, broken, priced = shown.out.splitlines()
     assert broken.split()[:3] == ["dead", "breaker", "open"]
     assert broken.split()[-1] == "–"
     assert float(priced.split()[-1]) == float(priced.split()[-2]) > 0
+
+
+@pytest.mark.parametrize(
+    "command", [("models", "top", "--once"), ("models", "list"), ("models", "usage"), ("chat",)]
+)
+async def test_a_port_that_cannot_exist_is_one_sentence_for_each_command(tmp_path, command):
+    result = await clawdbot(*command, "--addr", "127.0.0.1:99999", state=tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("--addr 127.0.0.1:99999: there is no port 99999.")
+    assert len(result.err.splitlines()) == 1
+
+
+async def test_top_waits_for_a_server_that_comes_back(tmp_path):
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    command = ("clawdbot_cli", "models", "top", "--interval", "0.2", "--addr", address)
+    model = {"provider": "echo", "models": ["m"]}
+    async with AsyncExitStack() as stack:
+        async with gateway(tmp_path / "g", server={"port": port}, model=model):
+            screen = await stack.enter_async_context(
+                terminal(*command, environment=command_environment(tmp_path), columns=160)
+            )
+            await screen.wait_for("out tok/s")
+        await screen.wait_for("asked again")
+        assert address in screen.text
+        back = {**model, "provider": "scripted", "replies": [{"text": "hi"}]}
+        async with gateway(tmp_path / "g", server={"port": port}, model=back):
+            await screen.wait_for("scripted")
+            screen.type(chr(3))
+            assert await screen.exit_code() == 0
 
 
 async def test_top_is_live_in_a_terminal_until_ctrl_c(tmp_path):

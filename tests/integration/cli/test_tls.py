@@ -136,6 +136,16 @@ async def test_a_client_certificate_that_is_refused_says_why(tmp_path, ca, other
     assert plain == "The server at 127.0.0.1 uses TLS. Give --ca-file FILE."
 
 
+async def test_a_server_with_tls_is_recognized_by_all_commands(tmp_path, ca):
+    async with suite(tmp_path, certificate("server", ca)) as port:
+        address = f"127.0.0.1:{port}"
+        for command in (("models", "top", "--once"), ("models", "list")):
+            result = await clawdbot(*command, "--addr", address, state=tmp_path)
+            assert result.code == 2
+            assert result.err == f"The server at {address} uses TLS. Give --ca-file FILE.\n"
+        assert await refusal(tmp_path, port) == "The server at 127.0.0.1 uses TLS. Give --ca-file FILE."
+
+
 @asynccontextmanager
 async def proxy(folder, server, client_ca):
     """A TLS server that is not gRPC's own: it sends alerts when it refuses a client's certificate."""

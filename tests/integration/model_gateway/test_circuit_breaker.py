@@ -122,7 +122,7 @@ async def test_of_several_open_backends_the_one_that_is_tried_first_says_when(tm
             fault = await served.client.fault(asks(model="chat"))
             assert fault.reason == "BREAKER_OPEN"
             assert 50 < fault.retry_after <= 75
-            assert "Also tried: one/m BREAKER_OPEN" in fault.message
+            assert "Not asked: one/m (BREAKER_OPEN)." in fault.message
 
 
 @RPCS

@@ -131,6 +131,43 @@ async def test_a_repeated_request_does_not_undo_a_later_one(tmp_path):
         assert not (await drain(served.client, request_id="r-1")).backend.draining
 
 
+async def test_a_drain_that_is_undone_meanwhile_returns_at_once(tmp_path):
+    async with gateway(tmp_path, models=MODELS) as served:
+        client = served.client
+        stream = client.stream(asks("long", model="a/m"))
+        await stream.read()
+        draining = drain(client)
+        while not (await states(client))["a"].draining:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+        await drain(client, undo=True)
+        async with asyncio.timeout(5):
+            reply = await draining
+        assert (reply.backend.draining, reply.backend.requests_in_flight) == (False, 1)
+        stream.cancel()
+
+
+async def test_a_drain_names_a_backend(tmp_path):
+    async with gateway(tmp_path, models=MODELS) as served:
+        for more in ({}, {"undo": True}):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await drain(served.client, "", **more)
+            fault = remote_error(caught.value)
+            assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+            assert fault.violations[0].field == "backend"
+
+
+@pytest.mark.parametrize("rpc", ["generate", "stream"])
+async def test_what_is_refused_has_the_actual_model_and_its_target_was_not_asked(tmp_path, rpc):
+    aliases = {"any": "c/*", "both": ["c/*", {"target": "a/m", "fallback": True}]}
+    async with gateway(tmp_path, models={**MODELS, "aliases": aliases}) as served:
+        await drain(served.client, "c")
+        assert (await served.client.fault(asks("x", model="any"), rpc)).message.startswith("c/echo: ")
+        await drain(served.client, "a")
+        fault = await served.client.fault(asks("x", model="both"), rpc)
+        assert fault.message.endswith(" Not asked: c/echo (BACKEND_DRAINING).")
+        assert "Also tried" not in fault.message
+
+
 async def test_a_restart_keeps_it_and_the_banner_says_so(tmp_path):
     async with gateway(tmp_path, models=MODELS) as served:
         await drain(served.client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 import pytest
@@ -372,3 +373,14 @@ async def test_retries_stay_within_the_budget(tmp_path, a):
         # 10 that were saved up, 4 for the 40 requests, and one in ten seconds.
         assert 50 <= requests_of(a) <= 60
         assert retries_of(served, "clawdbot_backend_retries_over_budget_total") >= 1
+
+
+@RPCS
+@pytest.mark.parametrize("words", ["We are overloaded. ", "Busy!", "…", "Come back later", "稍后重试。"])
+async def test_what_a_backend_says_and_the_advice_are_two_sentences(tmp_path, a, rpc, words):
+    a.always = error(503, words)
+    async with gateway(tmp_path, model=compatible(a.url, api_key=KEY, models=["m"])) as served:
+        message = (await served.client.fault(asks(), rpc)).message
+    assert words.strip() in message
+    assert not re.search(r"[.!…。]\s*\.|\s\.", message.replace("…", "")), message
+    assert re.search(r"[.!…。] [A-Z]\w+", message), message

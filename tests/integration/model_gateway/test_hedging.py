@@ -163,7 +163,7 @@ async def test_where_both_fail_the_error_names_both():
     gate.set()
     with pytest.raises(RateLimited) as failed:
         await call
-    assert failed.value.other_attempts == " Also tried: b/m BACKEND_AUTH."
+    assert failed.value.other_attempts == " Also tried: b/m (BACKEND_AUTH)."
     assert racing.idle
 
 

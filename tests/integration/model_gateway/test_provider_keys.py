@@ -48,6 +48,7 @@ async def test_no_key_is_shown_in_errors_logs_and_lists(tmp_path, capsys):
             fault = await served.client.fault(asks())
             assert fault.reason == "BACKEND_AUTH"
             assert "none of the 3 keys can be used" in fault.message
+            assert fault.retry_after == pytest.approx(600, abs=30)
             listed = await served.client.admin.ListBackends(ListBackendsRequest())
             shown = f"{fault} {listed} {json.dumps(served.application.describe())} {capsys.readouterr()}"
     assert not any(key in shown for key in KEYS)

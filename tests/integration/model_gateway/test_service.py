@@ -268,6 +268,20 @@ async def test_an_invalid_switch_changes_nothing(tmp_path, client_of):
         assert (await client.gateway.Generate(asks("hi", model="chat"))).message.parts[0].text == "hi"
 
 
+@pytest.mark.parametrize(
+    "alias", ["", "a/b", "a b", "a\n", "\x1b[2J", "чат", "-a", ".a", "a\u200b", "a" * 129, "a\x00"]
+)
+async def test_an_alias_that_the_configuration_would_not_take_is_refused(tmp_path, alias):
+    async with gateway(tmp_path) as served:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await served.client.switch(alias, "echo/echo")
+        fault = remote_error(refused.value)
+        assert (fault.code, fault.violations[0].field) == ("INVALID_ARGUMENT", "alias")
+        assert "at most 128 letters, digits, dots, colons, hyphens and underscores" in fault.message
+        for good in ("a", "gpt-4.1:mini_2", "a" * 128):
+            await served.client.switch(good, "echo/echo")
+
+
 async def test_a_gateway_that_does_not_switch_refuses_and_keeps_to_its_configuration(tmp_path):
     backends = {"a": {"provider": "echo"}, "b": {"provider": "echo", "transform": "upper"}}
     async with gateway(tmp_path, models={"backends": backends}) as served:
@@ -281,6 +295,16 @@ async def test_a_gateway_that_does_not_switch_refuses_and_keeps_to_its_configura
 
 
 # Nothing configured
+
+
+async def test_the_banner_has_the_address_of_each_target(tmp_path):
+    where = {name: f"http://127.0.0.1:{port}/v1" for port, name in enumerate("ab", 1)}
+    backends = {name: {**compatible(url), "models": ["m"]} for name, url in where.items()}
+    aliases = {"chat": ["a/m", "c/echo", {"target": "b/m", "fallback": True}]}
+    models = {"backends": {**backends, "c": {"provider": "echo"}}, "aliases": aliases}
+    async with gateway(tmp_path, models=models) as served:
+        (chat,) = served.application.describe()["models"]
+    assert chat == f"chat is a/m at {where['a']} or c/echo, else b/m at {where['b']} (as configured)"
 
 
 async def test_without_a_configuration_the_echo_answers_and_the_banner_says_why(tmp_path):

@@ -108,6 +108,17 @@ async def test_a_caller_without_a_deadline_gets_the_default_and_no_caller_more_t
             assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+@pytest.mark.parametrize("engine", ["native", "grpcio"])
+async def test_the_maximum_holds_for_callers_without_a_deadline_too(tmp_path, engine):
+    limits = {"max_deadline": 0.1, "engine": engine}
+    async with hosting(tmp_path, server=limits) as hosted, hosted.insecure() as channel:
+        stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+        async with asyncio.timeout(20):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                [event async for event in stub.InvokeTool(ticks(1_000_000, 0.01))]
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 async def test_every_call_is_one_line_in_the_log(tmp_path):
     async with hosting(tmp_path, auth=KEYS) as hosted, hosted.insecure() as channel:
         with capture_logs() as log:

@@ -36,6 +36,14 @@ def test_an_invalid_address_is_refused_with_an_example(typed):
         parse_address(typed)
 
 
+@pytest.mark.parametrize(
+    "typed", ["127.0.0.1:99999", "localhost:0", "[::1]:65536", "dns:///clawdbot:70000", "h:123456789012"]
+)
+def test_a_port_that_cannot_exist_is_refused_with_the_range(typed):
+    with pytest.raises(StartupError, match=r"there is no port \d+\. Use one from 1 to 65535"):
+        parse_address(typed)
+
+
 def test_a_server_on_all_interfaces_is_reached_on_this_machine():
     assert [connectable_host(host) for host in ("0.0.0.0", "::", "10.0.0.1")] == [
         "127.0.0.1",
@@ -86,7 +94,10 @@ OURS = "clawdbot.dev"
             RemoteError("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Too many turns.", OURS, retry_after=2.5),
             "Too many turns. (RATE_LIMITED) Try again in 2.5 s.",
         ),
-        (RemoteError("UNAVAILABLE", "", "failed to connect to all addresses"), "Cannot reach here."),
+        (
+            RemoteError("UNAVAILABLE", "", "failed to connect to all addresses"),
+            "Cannot reach here. Check that it is running.",
+        ),
         (RemoteError("UNKNOWN", "", "boom"), "here answered UNKNOWN: boom"),
     ],
 )

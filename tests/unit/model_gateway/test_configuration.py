@@ -233,7 +233,7 @@ ONE_ALIAS = "models: {backends: {a: {provider: x}}, aliases: {chat: "
         ("models: {backends: {a: {provider: x}}, balance: fast}", "models.balance: expected 'weighted'"),
         (
             f"{ONE_RULE}{{when: tenant ==, model: a/x}}]}}",
-            "models.rules[0].when: at character 10: Syntax",
+            "models.rules[0].when: at character 10: it ends too early",
         ),
         (f"{ONE_RULE}{{when: request.tool == 1, model: a/x}}]}}", "models.rules[0].when: at character 8"),
         (f"{ONE_RULE}{{when: tenant, model: a/x}}]}}", "models.rules[0].when: expected a condition"),
@@ -257,6 +257,26 @@ ONE_ALIAS = "models: {backends: {a: {provider: x}}, aliases: {chat: "
             "api_keys[0].concurrency",
         ),
         ("model: {provider: x, api_keys: [{concurrency: 3}]}", "model.api_keys[0].key is missing"),
+        (
+            "model: {provider: x, queue: {concurrency: {min: 10, max: 2}}}",
+            "model.queue.concurrency: min is 10 and max is 2; min must not be above max.",
+        ),
+        ("gateway: {cache: {ttl: 2d}}", "gateway.cache.ttl: expected at most 1d."),
+        ("model: {provider: x, hedge: {after: 90000}}", "model.hedge.after: expected at most 1d."),
+        ("model: {provider: x, http: {idle_timeout: 0s}}", "model.http.idle_timeout: expected more than 0."),
+        ("server: {grace: 2h}", "server.grace: expected at most 1h."),
+        ("model: {provider: x, queue: {size: 2000000}}", "model.queue.size: expected at most 1000000."),
+        ("model: {provider: x, retry: {base: 10s, max: 1s}}", "base is 10 s and max is 1 s"),
+        ("model: {provider: x, api_keys: []}", "api_keys is an empty list; give at least one key"),
+        (
+            "model: {provider: x, api_keys: [password, other, {key: password, concurrency: 2}]}",
+            "api_keys[2] is the same key as api_keys[0]",
+        ),
+        ("model: {provider: x, http: {warm: 9, pool_size: 8}}", "warm must not be above pool_size"),
+        (
+            f"{ONE_RULE}{{when: 'tenant.matches(\"[\")', model: a/x}}]}}",
+            'models.rules[0].when: "[" is not a regular expression: missing ]',
+        ),
     ],
 )
 def test_a_message_about_an_invalid_configuration_names_the_key_and_never_the_value(read, text, sentence):
@@ -264,6 +284,36 @@ def test_a_message_about_an_invalid_configuration_names_the_key_and_never_the_va
         read(text)
     assert sentence in str(refused.value)
     assert "password" not in str(refused.value)
+
+
+SEMANTIC = "gateway: {cache: {semantic: {tenants: ['*'], model: NAME}}}"
+TWO_LISTED = (
+    "models: {backends: {a: {provider: echo, models: [m]}, b: {provider: echo}}, aliases: {vectors: a/m}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nosuch", "there is no alias nosuch; available: chat, default, vectors."),
+        ("vektors", "did you mean vectors?"),
+        ("c/m", "there is no backend c"),
+        ("a/n", "a has no model n"),
+        ("a/", "has no model; write a/MODEL"),
+    ],
+)
+@pytest.mark.parametrize("several", [True, False])
+def test_the_model_of_the_semantic_cache_must_exist(plan_of, name, sentence, several):
+    models = TWO_LISTED if several else "model: {provider: echo, models: [m]}"
+    with pytest.raises(StartupError, match=r"clawdbot\.yaml:2: gateway\.cache\.semantic\.model: ") as refused:
+        plan_of(f"{models}\n{SEMANTIC.replace('NAME', name)}")
+    if several:
+        assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["vectors", "chat", "default", "a/m", "b/anything", "b/*"])
+def test_the_model_of_the_semantic_cache_is_an_alias_or_a_target(plan_of, name):
+    assert plan_of(f"{TWO_LISTED}\n{SEMANTIC.replace('NAME', repr(name))}").is_configured
 
 
 # Providers

@@ -163,7 +163,7 @@ async def test_when_all_targets_fail_a_transient_error_is_raised_and_names_the_o
         await answer(bench, rpc=rpc)
     assert failed.value.target == "a/m"
     assert failed.value.retry_after == 9
-    assert failed.value.other_attempts == " Also tried: b/m BACKEND_AUTH."
+    assert failed.value.other_attempts == " Also tried: b/m (BACKEND_AUTH)."
 
 
 async def test_a_stream_without_content_is_an_error():

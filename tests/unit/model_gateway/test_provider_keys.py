@@ -121,9 +121,20 @@ async def test_without_a_usable_key_the_caller_learns_which_one_comes_back_first
         with pytest.raises(RateLimited) as refused:
             await trial.ask(rpc)
         assert refused.value.retry_after == left
-        assert "none of the 2 keys can be used at present; the last error: slow down" in str(refused.value)
+        assert "none of the 2 keys can be used at present: the first one can again in " in str(refused.value)
+        assert f"in {left}s, and a changed one after a reload" in str(refused.value)
+        assert "the last error: slow down" in str(refused.value)
         trial.now += 5
     assert trial.asked == [1, 1]
+
+
+@pytest.mark.parametrize(("error", "wait"), [(QuotaExhausted("empty"), "5m"), (BackendAuth("no"), "10m")])
+async def test_errors_that_last_for_one_key_have_a_time_when_all_keys_wait(error, wait):
+    trial = Trial(refuses(error), refuses(type(error)("x", retry_after=900)))
+    with pytest.raises(type(error)) as refused:
+        await trial.ask()
+    assert refused.value.retry_after == {"5m": 300, "10m": 600}[wait]
+    assert f"can again in {wait}, " in str(refused.value)
 
 
 async def test_each_key_is_asked_once_at_most_for_a_request():

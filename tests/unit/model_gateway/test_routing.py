@@ -236,6 +236,13 @@ async def test_weights_and_fallbacks_are_stored(admin):
     assert admin.describe_alias("chat") == "a/m, else b/vendor/x"
 
 
+async def test_a_target_that_is_an_alias_is_refused_with_an_example(admin):
+    for alias in ("chat", "fast"):
+        with pytest.raises(InvalidRequest, match=r"targets\[1\]\.target: chat is an alias") as refused:
+            await admin.switch_model(switch(alias, "a/n", "chat"))
+        assert 'must be "backend/model", such as a/m.' in str(refused.value)
+
+
 async def test_an_unknown_target_changes_nothing(admin):
     with pytest.raises(UnknownModel) as unknown:
         await admin.switch_model(switch("chat", "b/vendor/x", "a/mm"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_plugin_sdk import validation
-from clawdbot_servicekit.durations import duration_seconds
+from clawdbot_servicekit.durations import duration_seconds, duration_text
 from clawdbot_servicekit.settings.values import seconds
 
 PARSERS = [duration_seconds, seconds, lambda text: validation.seconds("timeout", text)]
@@ -34,3 +34,20 @@ def test_a_duration_has_its_seconds(parse, text, expected):
 def test_other_text_is_refused(parse, text):
     with pytest.raises((ValueError, TypeError), match="expected a duration"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds_", "text"),
+    [
+        (0, "0ms"),
+        (0.25, "250ms"),
+        (1, "1s"),
+        (59.6, "1m"),
+        (90, "1m30s"),
+        (3600, "1h"),
+        (86_400, "1d"),
+        (90_061, "1d1h1m1s"),
+    ],
+)
+def test_seconds_are_told_as_people_write_them(seconds_, text):
+    assert duration_text(seconds_) == text

@@ -41,9 +41,9 @@ async def test_a_closed_admission_refuses_and_waits_for_calls_in_flight():
 
 
 @given(st.floats(0, 1e6) | st.none(), st.floats(0.001, 1e4), st.floats(0.001, 1e4))
-def test_a_call_gets_its_own_deadline_up_to_the_maximum_or_the_default(requested, default, maximum):
+def test_a_call_gets_its_own_deadline_or_the_default_up_to_the_maximum(requested, default, maximum):
     allowed = Deadlines(default, maximum).clamp(requested)
-    assert allowed == (default if requested is None else min(requested, maximum))
+    assert allowed == min(default if requested is None else requested, maximum)
 
 
 async def test_remaining_shrinks_to_zero_and_outgoing_calls_get_less():

@@ -57,10 +57,17 @@ def message_for(tmp_path, monkeypatch):
             "clawdbot.yaml:1: unknown key models.a.api_kei_file; did you mean models.a.api_key_file?",
         ),
         ("server: {port: many}", "clawdbot.yaml:1: server.port: expected a whole number."),
+        (
+            "server: {max_deadline: 1s, default_deadline: 1m}",
+            (
+                "clawdbot.yaml:1: server: default_deadline is 60 s and max_deadline is 1 s; "
+                "default_deadline must not be above max_deadline."
+            ),
+        ),
         ("server: {port: 70000}", "clawdbot.yaml:1: server.port: expected at most 65535."),
         ("server: {workers: 0}", "clawdbot.yaml:1: server.workers: expected at least 1."),
         ("server: {workers: true}", "clawdbot.yaml:1: server.workers: expected a whole number."),
-        ("server: {grace: 2h}", "clawdbot.yaml:1: server.grace: expected at most 3600."),
+        ("server: {grace: 2h}", "clawdbot.yaml:1: server.grace: expected at most 1h."),
         (
             "server: {max_metadata: 2GiB}",
             "clawdbot.yaml:1: server.max_metadata: expected at most 1073741824.",

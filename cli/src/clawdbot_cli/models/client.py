@@ -28,9 +28,16 @@ COUNT_TIMEOUT: Final = 120.0
 
 
 class ModelClient:
-    """Calls the gateway's two services on one channel, with one key."""
+    """Calls the gateway's two services on one channel, with one key.
 
-    def __init__(self, channel: grpc.aio.Channel, key: str | None = None) -> None:
+    Args:
+        channel: to the gateway.
+        key: the caller's.
+        server: the gateway's name in messages.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, key: str | None = None, server: str = "it") -> None:
+        self.server = server
         self._gateway = ModelGatewayServiceStub(channel)
         self._admin = ModelAdminServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {key}"),) if key else ()

@@ -170,7 +170,7 @@ async def _connect_and_run(options: ConnectionOptions, key_file: Path | None, ac
         if key and connection.unencrypted:
             report.note(f"Warning: the API key is sent to {connection.display_name} without encryption.")
         try:
-            return await action(ModelClient(connection.channel, key), report)
+            return await action(ModelClient(connection.channel, key, connection.display_name), report)
         except RemoteError as error:
             raise StartupError(error_message(error, connection.display_name)) from None
 

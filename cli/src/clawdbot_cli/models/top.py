@@ -21,10 +21,12 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import (
     GetUsageRequest,
 )
 from clawdbot_servicekit.errors import RemoteError
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from clawdbot_cli.error_messages import error_message, is_connection_error, is_transient
 from clawdbot_cli.models.backend_state import backend_state
 from clawdbot_cli.models.client import PAGE_SIZE, ModelClient
 from clawdbot_cli.sanitize import sanitize
@@ -51,6 +53,8 @@ PLAIN_WIDTH: Final = 500
 MICROS: Final = 1_000_000
 SPEND_INTERVAL: Final = 10.0
 """Seconds between two questions about what was spent, which the gateway adds up from its records."""
+
+ASKING_AGAIN: Final = "The view is old; the server is asked again until it answers."
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,10 @@ class Top:
         self._spent_at = float("-inf")
 
     async def run(self, *, once: bool) -> None:
-        """Shows the view until it is cancelled. Once, or without a terminal: prints it, and returns."""
+        """Shows the view until it is cancelled, also while the server is away.
+
+        Once, or without a terminal: prints it, and returns.
+        """
         before = await self._look()
         if once or not self._console.is_terminal:
             await asyncio.sleep(self._interval)
@@ -90,10 +97,19 @@ class Top:
             plain.print(top_table(await self._look(), before))
             return
         with Live(top_table(before, before), console=self._console, screen=True, auto_refresh=False) as live:
+            shown: RenderableType = top_table(before, before)
             while True:
                 await asyncio.sleep(self._interval)
-                look = await self._look()
-                live.update(top_table(look, before), refresh=True)
+                try:
+                    look = await self._look()
+                except RemoteError as error:
+                    if not is_connection_error(error) and not is_transient(error):
+                        raise
+                    words = f"{error_message(error, self._client.server)} {ASKING_AGAIN}"
+                    live.update(Group(shown, "", Text(sanitize(words), "yellow")), refresh=True)
+                    continue
+                shown = top_table(look, before)
+                live.update(shown, refresh=True)
                 before = look
 
     async def _look(self) -> Look:

@@ -22,3 +22,14 @@ def duration_seconds(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError("expected a duration such as 30s, 10m or 1m30s")
     return sum(float(number) * SECONDS_PER_UNIT[unit] for number, unit in parts)
+
+
+def duration_text(seconds: float) -> str:
+    """The same for people: "1m30s"; whole seconds, or milliseconds below one."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)}ms"
+    text, left = "", round(seconds)
+    for unit in ("d", "h", "m", "s"):
+        number, left = divmod(left, int(SECONDS_PER_UNIT[unit]))
+        text += f"{number}{unit}" if number else ""
+    return text

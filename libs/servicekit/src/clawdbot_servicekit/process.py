@@ -202,11 +202,13 @@ async def _run_host(
     """Starts a host, waits until it is to drain, and stops it."""
     from clawdbot_servicekit.host import Host  # gRPC costs memory, and a supervisor has no use for it
 
-    host = Host(settings)
+    with settings.locating_errors():
+        host = Host(settings)
     stop.watchdog.on_stall = host.metrics.count_stall
     try:
-        assemble(host)
-        started = await _finishes_before(stop.draining, _start(host))
+        with settings.locating_errors():
+            assemble(host)
+            started = await _finishes_before(stop.draining, _start(host))
         if started and on_ready is not None:
             on_ready(host)
         await _finishes_before(stop.draining, _reload_on_request(host, stop))

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
+from clawdbot_servicekit.durations import duration_text
+
 KeyPath = tuple[str | int, ...]
 """Keys and list positions from the top: ("auth", "keys", 0, "tenant")."""
 
@@ -77,16 +79,18 @@ _OWN_WORDS: Final = ("Input ", "Value ", "value is not")
 """Beginnings of what pydantic itself says."""
 
 
-def explain(errors: Sequence[ErrorDetails]) -> str:
+def explain(errors: Sequence[ErrorDetails], *, duration: bool = False) -> str:
     """What is wrong with one value, without a full stop.
 
     Args:
         errors: of the value; several where it fits no member of a union.
+        duration: whether it is a duration, whose bounds have units.
     """
-    words = list(dict.fromkeys(map(_expectation, errors)))
+    words = list(dict.fromkeys(_expectation(each, duration=duration) for each in errors))
     expected = [each.removeprefix("expected ") for each in words if each.startswith("expected ")]
     others = [each for each in words if not each.startswith("expected ")]
-    text = "; ".join([*(["expected " + " or ".join(expected)] if expected else []), *others])
+    # A validator's own words are about the member of a union that the value has the form of.
+    text = "; ".join(others) or "expected " + " or ".join(expected)
     return text.replace(" 1 characters", " 1 character").replace(" 1 entries", " 1 entry").rstrip(".")
 
 
@@ -136,7 +140,7 @@ def dotted(path: KeyPath) -> str:
     return text or "the configuration"
 
 
-def _expectation(error: ErrorDetails) -> str:
+def _expectation(error: ErrorDetails, *, duration: bool) -> str:
     kind = error["type"]
     context = error.get("ctx", {})
     if kind in ("value_error", "assertion_error"):
@@ -151,12 +155,17 @@ def _expectation(error: ErrorDetails) -> str:
     expected = EXPECTED.get(kind) or EXPECTED.get(stem)
     if expected is None and kind not in get_args(ErrorType) and not error["msg"].startswith(_OWN_WORDS):
         return error["msg"]  # a PydanticCustomError, in its author's words
-    # Bounds of numbers are floats, also where people write whole numbers.
-    context = {
-        key: int(each) if isinstance(each, float) and each.is_integer() else each
-        for key, each in context.items()
-    }
+    context = {key: _bound(each, duration=duration) for key, each in context.items()}
     return f"expected {(expected or OTHER_VALUE).format(**context)}"
+
+
+def _bound(value: Any, *, duration: bool) -> Any:
+    if not isinstance(value, int | float):
+        return value
+    if duration:
+        return duration_text(value) if value else 0
+    # Bounds of numbers are floats, also where people write whole numbers.
+    return int(value) if float(value).is_integer() else value
 
 
 def _key_path(values: Any, error: ErrorDetails) -> KeyPath:

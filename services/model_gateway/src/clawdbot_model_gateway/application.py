@@ -103,13 +103,11 @@ class GatewayApplication(Application):
         """For the banner: under "models" which model answers and why, and which backends list no models."""
         components = self._components
         targets = components.router.table.aliases.get(CHAT_ALIAS, ())
-        endpoints = dict.fromkeys(components.backends[each.backend].provider.endpoint for each in targets)
-        at = "".join(f" at {each}" for each in endpoints if each)
         overridden = targets != components.router.configured.aliases.get(CHAT_ALIAS)
         reason = "switched at runtime" if overridden else components.lifecycle.reason
         return {
             "models": (
-                f"{CHAT_ALIAS} is {components.admin.describe_alias(CHAT_ALIAS)}{at} ({reason})",
+                f"{CHAT_ALIAS} is {components.admin.describe_alias(CHAT_ALIAS, addresses=True)} ({reason})",
                 *(f"{name} does not list its models: {why}" for name, why in self._unlisted_configured()),
                 *(f"{name} gets no requests (DrainBackend)" for name in self._drained()),
             ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -52,6 +53,13 @@ class BackendPlan:
     advice: str = ""
     """How to name another model, where nothing is configured."""
     policy: RoutingPolicy = field(default_factory=RoutingPolicy)
+    locating_errors: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Inside it a StartupError about a key also says where that is."""
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether `model` or `models` says what to use."""
+        return bool(self.aliases)
 
 
 def plan_backends(
@@ -67,11 +75,25 @@ def plan_backends(
     Raises:
         StartupError: for an alias without a valid target, or a backend that has neither endpoint nor key.
     """
+    with settings.locating_errors():
+        plan = _plan(settings, available, local_model)
+    return replace(plan, locating_errors=settings.locating_errors)
+
+
+def _plan(
+    settings: GatewaySettings, available: Collection[str] | None, local_model: Path | None
+) -> BackendPlan:
     if settings.models is not None:
-        return _several_backends(settings.models, settings)
-    if settings.model is not None:
-        return _one_backend(settings.model, settings)
-    return _candidates(settings, installed_providers() if available is None else available, local_model)
+        plan = _several_backends(settings.models, settings)
+    elif settings.model is not None:
+        plan = _one_backend(settings.model, settings)
+    else:
+        installed = installed_providers() if available is None else available
+        plan = _candidates(settings, installed, local_model)
+    if settings.gateway.cache.semantic is not None:
+        path, aliases = "gateway.cache.semantic.model", plan.aliases or {CHAT_ALIAS: (), DEFAULT_ALIAS: ()}
+        _check_model(path, settings.gateway.cache.semantic.model, plan.backends, aliases)
+    return plan
 
 
 def default_aliases(
@@ -162,13 +184,7 @@ def _rules(
     from clawdbot_model_gateway.core.routing_rules import RoutingRules
 
     for number, rule in enumerate(models.rules):
-        config_path = f"models.rules[{number}].model"
-        if "/" in rule.model:
-            _target(config_path, AliasTarget(target=rule.model), backends)
-        elif rule.model not in aliases:
-            raise StartupError(
-                f"{config_path}: there is no alias {rule.model}{nearest_or_all(rule.model, aliases)}"
-            )
+        _check_model(f"models.rules[{number}].model", rule.model, backends, aliases)
     return RoutingRules([(each.when, each.model) for each in models.rules])
 
 
@@ -242,6 +258,16 @@ def _target(config_path: str, configured: AliasTarget, backends: Mapping[str, Ba
     if models and model != ANY_MODEL and model not in models:
         raise StartupError(f"{config_path}: {backend} has no model {model}{nearest_or_all(model, models)}")
     return Target(backend, model, configured.weight, configured.fallback)
+
+
+def _check_model(
+    config_path: str, name: str, backends: Mapping[str, BackendSettings], aliases: Aliases
+) -> None:
+    """A setting that names a model names an alias or a target that there is."""
+    if "/" in name:
+        _target(config_path, AliasTarget(target=name), backends)
+    elif name not in aliases:
+        raise StartupError(f"{config_path}: there is no alias {name}{nearest_or_all(name, aliases)}")
 
 
 def _chat_and_default(target: Target) -> Aliases:

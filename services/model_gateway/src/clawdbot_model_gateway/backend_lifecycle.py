@@ -109,8 +109,9 @@ class BackendLifecycle:
             plan, made = await asyncio.to_thread(self._prepare)
             old, aliases = {**self._backends}, self._router.configured.aliases
             try:
-                for name, backend in made.items():
-                    await self._open(backend, plan, name)
+                with plan.locating_errors():
+                    for name, backend in made.items():
+                        await self._open(backend, plan, name)
                 backends = {name: made.get(name) or old[name] for name in plan.backends}
                 unused = await self._put_in_place(plan, backends, new={*made})
             except BaseException:
@@ -169,11 +170,18 @@ class BackendLifecycle:
     def _prepare(self) -> tuple[BackendPlan, dict[str, Backend]]:
         """The new plan, and its backends that differ from those in use."""
         plan = self._read_plan()
-        made = {
-            name: self._make_backend(name, plan)
-            for name, settings in plan.backends.items()
-            if name not in self._backends or settings != self._plan.backends[name]
-        }
+        if self._plan.is_configured and not plan.is_configured:
+            # An emptied file or a lost one must not put a toy model in the place of the real ones.
+            raise StartupError(
+                "the configuration no longer has a section model or models: put it back; to run on models "
+                "that are discovered, restart the gateway."
+            )
+        with plan.locating_errors():
+            made = {
+                name: self._make_backend(name, plan)
+                for name, settings in plan.backends.items()
+                if name not in self._backends or settings != self._plan.backends[name]
+            }
         return plan, made
 
     async def _open(self, backend: Backend, plan: BackendPlan, name: str) -> None:

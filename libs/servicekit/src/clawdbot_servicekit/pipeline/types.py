@@ -39,14 +39,14 @@ class Deadlines:
     """How long calls may take, in seconds."""
 
     default: float
-    """For callers that set no deadline."""
+    """For callers that set no deadline; `maximum` where that is shorter."""
     maximum: float
-    """For callers that set a longer one."""
+    """For all callers."""
 
     def clamp(self, requested: float | None) -> float:
         """How long a call may take whose caller set this deadline."""
         if requested is None or requested > NEVER:
-            return self.default
+            requested = self.default
         return min(requested, self.maximum)
 
 

@@ -39,6 +39,26 @@ class Document:
             path = path[:-1]
         return ""
 
+    def origin_of(self, text: str) -> str:
+        """The origin of the key with which a text begins ("models.rules[0].when: …"); empty if with none.
+
+        It follows the values, since a name may contain dots.
+        """
+        path: KeyPath = ()
+        inner: Any = self.values
+        while True:
+            keys: list[str | int] = []
+            if isinstance(inner, dict):
+                keys = [key for key in inner if re.match(re.escape(str(key)) + r"(?=[.\[:;,]|$)", text)]
+            elif isinstance(inner, list) and (found := re.match(r"\[(\d+)\]", text)):
+                keys = [index for index in (int(found[1]),) if index < len(inner)]
+            if not keys:
+                return self.origin(path) if path else ""
+            key = max(keys, key=lambda each: len(str(each)))
+            inner = inner[key]
+            text = text[len(f"[{key}]" if isinstance(key, int) else key) :].removeprefix(".")
+            path = (*path, key)
+
     def has(self, path: tuple[str, ...]) -> bool:
         """Whether there is a value at the path."""
         inner: Any = self.values

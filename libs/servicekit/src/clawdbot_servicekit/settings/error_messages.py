@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from clawdbot_servicekit.settings.document import Document
 from clawdbot_servicekit.settings.environment import PREFIX, path_of, variable_of
+from clawdbot_servicekit.settings.values import seconds
 from clawdbot_servicekit.suggestions import nearest
 from clawdbot_servicekit.validation_words import KeyPath, dotted, errors_by_path, explain, sentence
 
@@ -54,10 +55,20 @@ def _message(
         return f"{start}unknown key {dotted(path)}" + (f"; did you mean {hint}?" if hint else ".")
     if any(each["type"] == "missing" for each in errors):
         return f"{start}{dotted(path)} is missing."
-    text = explain(errors)
+    text = explain(errors, duration=_is_duration(model, path))
     if from_environment and "a list" in text:
         text += ' as JSON: ["one", "two"]'
     return f"{start}{dotted(path)}: {sentence(text)}"
+
+
+def _is_duration(model: type[BaseModel], path: KeyPath) -> bool:
+    fields = [each.model_fields.get(str(path[-1])) for each in _models_at(model, path[:-1])] if path else []
+    return any(_reads_duration([field.annotation, *field.metadata]) for field in fields if field is not None)
+
+
+def _reads_duration(parts: Sequence[Any]) -> bool:
+    """Whether a validator among the annotations, or inside them, is the one of durations."""
+    return any(getattr(each, "func", None) is seconds or _reads_duration(get_args(each)) for each in parts)
 
 
 def nearest_key(model: type[BaseModel], path: KeyPath, foreign_keys: Sequence[str] = ()) -> KeyPath | None:

@@ -63,7 +63,7 @@ def load(
             settings = cls()
     except ValidationError as error:
         raise StartupError("\n".join(error_messages(cls, document, error, foreign_keys))) from None
-    settings.come_from(partial(load, cls, named, environ, overrides))
+    settings.come_from(partial(load, cls, named, environ, overrides), document.origin_of)
     return settings
 
 

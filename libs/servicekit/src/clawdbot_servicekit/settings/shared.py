@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -18,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from clawdbot_servicekit.caller import DEFAULT_TENANT, TENANT, TENANT_PATTERN
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.source import DocumentSource
 from clawdbot_servicekit.settings.suite import DEFAULT_SCOPES, PORTS, PeerSettings, Scope
 from clawdbot_servicekit.settings.values import (
@@ -100,12 +102,22 @@ class ServerSettings(Section):
     max_streams: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] = 256
     """Maximum number of calls at a time on one connection, including those that the caller has reset."""
     default_deadline: Seconds = 60.0
-    """For callers that set none."""
+    """For callers that set none; max_deadline where that is shorter."""
     max_deadline: Seconds = 600.0
-    """For callers that set a longer one."""
+    """The longest that a call may take."""
     max_connection_age: Seconds = 180.0
     """Connections are closed after this long, so that new replicas get traffic. 0: never. The native engine
     closes none: to set it selects grpcio."""
+
+    @model_validator(mode="after")
+    def _check_deadlines(self) -> ServerSettings:
+        both_set = {"default_deadline", "max_deadline"} <= self.model_fields_set
+        if both_set and self.default_deadline > self.max_deadline:
+            raise ValueError(
+                f"default_deadline is {self.default_deadline:g} s and max_deadline is "
+                f"{self.max_deadline:g} s; default_deadline must not be above max_deadline"
+            )
+        return self
 
 
 def strong_secret(name: str, secret: Secret | None) -> Secret | None:
@@ -276,6 +288,8 @@ class SharedSettings(Section, BaseSettings):
 
     _source: Callable[[], SharedSettings] | None = PrivateAttr(None)
     """Reads them again; None for settings that were made in code."""
+    _origin_of: Callable[[str], str] | None = PrivateAttr(None)
+    """The origin of the key with which a text begins."""
     _on_read: Callable[[SharedSettings], None] | None = PrivateAttr(None)
 
     def read_again(self) -> Self:
@@ -293,9 +307,29 @@ class SharedSettings(Section, BaseSettings):
             self._on_read(new)
         return new
 
-    def come_from(self, source: Callable[[], SharedSettings]) -> None:
-        """Says how to read them again."""
-        self._source = source
+    def come_from(self, source: Callable[[], SharedSettings], origin_of: Callable[[str], str]) -> None:
+        """Says how to read them again, and where the key is with which a text begins."""
+        self._source, self._origin_of = source, origin_of
+
+    @contextmanager
+    def locating_errors(self) -> Iterator[None]:
+        """Inside the block a StartupError about a key of these settings also says where that is.
+
+        It is for what is found after they were read: each line that begins with a key gets its file and line,
+        or its variable.
+        """
+        try:
+            yield
+        except StartupError as error:
+            if self._origin_of is None:
+                raise
+            located = [self._located(line, self._origin_of) for line in str(error).splitlines()]
+            raise StartupError("\n".join(located)) from error.__cause__
+
+    @staticmethod
+    def _located(line: str, origin_of: Callable[[str], str]) -> str:
+        origin = origin_of(line.removeprefix("unknown key "))
+        return f"{origin}: {line}" if origin else line
 
     def on_read(self, observer: Callable[[SharedSettings], None]) -> None:
         """Has an observer called with what `read_again` reads."""

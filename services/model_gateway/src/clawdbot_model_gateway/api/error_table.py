@@ -15,7 +15,7 @@ from clawdbot_model_gateway.core.limits.refusals import LimitReached, LimitsUnav
 from clawdbot_model_gateway.core.limits.usage_ledger import UsageUnavailable
 from clawdbot_model_gateway.core.reply_cache.port import CacheNotFlushed
 
-MESSAGE: Final = "{target}: {detail}. {advice}{other_attempts}"
+MESSAGE: Final = "{target}: {statement} {advice}{other_attempts}"
 METADATA: Final = ("target",)
 
 

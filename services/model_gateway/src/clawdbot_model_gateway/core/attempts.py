@@ -385,9 +385,11 @@ class RequestAttempts:
     def _final_error(self) -> ModelError:
         errors = [error for _, error in self._failed]
         chosen = next((each for each in errors if each.transient), errors[-1])
-        others = dict.fromkeys(f"{each.target} {each.reason}" for each in errors if each is not chosen)
-        if others:
-            chosen.other_attempts = f" Also tried: {', '.join(others)}."
+        others = [each for each in errors if each is not chosen]
+        for words, kind in ((" Also tried", False), (" Not asked", True)):
+            listed = dict.fromkeys(each.label for each in others if isinstance(each, OURS) is kind)
+            if listed:
+                chosen.other_attempts += f"{words}: {', '.join(listed)}."
         return chosen
 
 

@@ -143,6 +143,7 @@ class Embeddings:
 
     async def _ask(self, request: EmbedRequest, attempt: Attempt, backend: Backend) -> EmbedResponse:
         """The response of the backend."""
+        attempt.model = backend.display_name(attempt.target.model)
         slot = backend.slot(request, expires_at=attempt.expires_at, last_resort=attempt.last_resort)
         async with slot as provider:
             attempt.model = await backend.model_for(attempt.target.model)

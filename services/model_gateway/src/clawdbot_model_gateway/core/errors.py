@@ -80,6 +80,17 @@ class ModelError(Exception):
         super().__init__(self.detail)
 
     @property
+    def label(self) -> str:
+        """Target and reason, for the error of another target."""
+        return f"{self.target} ({self.reason})"
+
+    @property
+    def statement(self) -> str:
+        """The detail as a sentence; what a backend said often ends like one already."""
+        text = self.detail.rstrip()
+        return text if text.endswith((".", "!", "?", "…", "。", "！", "？")) else f"{text}."
+
+    @property
     def log_fields(self) -> dict[str, object]:
         """What the log may say about it."""
         quoted = {"quote": Content(self.quote)} if self.quote else {}

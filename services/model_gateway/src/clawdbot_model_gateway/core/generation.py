@@ -151,6 +151,8 @@ class Generation:
     ) -> AbstractAsyncContextManager[AsyncGenerator[Event]]:
         """The way to the events of a reply: from the cache, or from the backend."""
         attempt.prices = backend.prices
+        # For what is said of an attempt that ends before the backend is asked.
+        attempt.model = backend.display_name(attempt.target.model)
         use = None if self._replies is None else self._replies.use(attempt.request, backend)
         upstream = partial(self._upstream, backend, attempt, send)
         if self._replies is None or use is None:

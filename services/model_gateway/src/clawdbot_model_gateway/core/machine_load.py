@@ -104,9 +104,12 @@ class MachineLoad:
         return [*states.values()]
 
     async def until_idle(self, name: str) -> None:
-        """Returns when no worker has a request for a drained backend, or shortly before the deadline."""
+        """Returns when no worker has a request for a drained backend, or shortly before the deadline.
+
+        It returns at once when somebody has put the backend back meanwhile.
+        """
         version = self._drains.version
-        await self._until(lambda: not self._is_busy(name, version))
+        await self._until(lambda: name not in self._drains.names or not self._is_busy(name, version))
 
     async def until_reloaded(self, number: int) -> int:
         """Returns when every worker has done a reload, or shortly before the deadline.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,11 +21,10 @@ from clawdbot_model_gateway.core.errors import SwitchingOff, UnknownBackend, Unk
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.routing import NAME_GRAMMAR, NAME_PATTERN, Aliases, Target
 
 log = structlog.get_logger(__name__)
 
-MAX_ALIAS_CHARACTERS: Final = 128
 WARM_PATIENCE: Final = 0.05
 """Seconds that a switch waits for connections to backends that have none."""
 
@@ -99,10 +99,13 @@ class ModelAdmin:
         """Stops new requests to a backend and waits for those in flight, or puts it back into service.
 
         Raises:
+            InvalidRequest: no backend is named.
             UnknownBackend: it does not exist.
             DrainNotRecorded: it could not be stored; nothing has changed.
         """
         name = request.backend
+        if not name:
+            raise InvalidRequest.of("backend", "Must name a backend; ListBackends shows them.")
         if name not in self._backends:
             raise UnknownBackend(name, self._backends)
         self._drains.apply(name, drained=not request.undo, request_id=request.request_id)
@@ -123,7 +126,7 @@ class ModelAdmin:
         started_at = time.perf_counter()
         if not self._switching:
             raise SwitchingOff
-        violations = [*_violations(request)]
+        violations = [*_violations(request, self._router.table.aliases)]
         if violations:
             raise InvalidRequest(violations)
         targets = [
@@ -188,11 +191,22 @@ class ModelAdmin:
         log.info("cache_flushed", tenant=request.tenant, targets=targets, removed=removed)
         return pb.FlushCacheResponse(entries=removed)
 
-    def describe_alias(self, alias: str) -> str:
-        """An alias's targets for people to read: "vllm-a/qwen3, else openai/gpt-5-mini"."""
-        targets = [self._to_message(each) for each in self._router.table.aliases[alias]]
-        regular = " or ".join(each.target for each in targets if not each.fallback)
-        return ", else ".join([*([regular] if regular else []), *_fallbacks(targets)])
+    def describe_alias(self, alias: str, *, addresses: bool = False) -> str:
+        """An alias's targets for people to read: "vllm-a/qwen3, else openai/gpt-5-mini".
+
+        Args:
+            alias: its name.
+            addresses: whether each has the endpoint of its backend.
+        """
+
+        def name(target: Target) -> str:
+            endpoint = self._backends[target.backend].provider.endpoint if addresses else ""
+            return self._to_message(target).target + (f" at {endpoint}" if endpoint else "")
+
+        targets = self._router.table.aliases[alias]
+        regular = " or ".join(name(each) for each in targets if not each.fallback)
+        fallbacks = [name(each) for each in targets if each.fallback]
+        return ", else ".join([*([regular] if regular else []), *fallbacks])
 
     def _model(self, name: str) -> pb.Model:
         table = self._router.table
@@ -218,18 +232,18 @@ class ModelAdmin:
         return pb.Target(target=name, weight=target.weight, fallback=target.fallback)
 
 
-def _violations(request: pb.SwitchModelRequest) -> Iterator[FieldViolation]:
-    if not request.alias or "/" in request.alias or len(request.alias) > MAX_ALIAS_CHARACTERS:
-        yield FieldViolation("alias", f"Must have 1 to {MAX_ALIAS_CHARACTERS} characters and no slash.")
+def _violations(request: pb.SwitchModelRequest, aliases: Aliases) -> Iterator[FieldViolation]:
+    if not re.fullmatch(NAME_PATTERN, request.alias):
+        yield FieldViolation("alias", f"Must be {NAME_GRAMMAR}.")
     if not request.targets:
         yield FieldViolation("targets", "At least one target is required.")
     names = [each.target for each in request.targets]
     for index, each in enumerate(request.targets):
         if each.weight < 0:
             yield FieldViolation(f"targets[{index}].weight", "Must not be negative.")
+        if each.target in aliases:
+            first = aliases[each.target][0].name
+            words = f'{each.target} is an alias; a target must be "backend/model", such as {first}.'
+            yield FieldViolation(f"targets[{index}].target", words)
         if names.index(each.target) != index:
             yield FieldViolation(f"targets[{index}].target", f"{each.target} is listed twice.")
-
-
-def _fallbacks(targets: Sequence[pb.Target]) -> list[str]:
-    return [each.target for each in targets if each.fallback]

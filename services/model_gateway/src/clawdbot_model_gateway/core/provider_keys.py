@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar, cast
 
 import structlog
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
+from clawdbot_servicekit.durations import duration_text
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import BackendAuth, ModelError, QuotaExhausted, RateLimited
@@ -209,7 +210,7 @@ class KeyedProvider(Provider):
         )
 
     def _unusable(self, now: float, tried: list[Key]) -> ModelError:
-        """The error of the key that can be used again first."""
+        """The error of the key that can be used again first, with the time until then."""
         waits = [
             (each.usable_at, each.error)
             for each in self._keys
@@ -219,8 +220,16 @@ class KeyedProvider(Provider):
             return RateLimited("all keys of the backend have as many requests as they may")
         usable_at, error = min(waits, key=itemgetter(0))
         count = len(self._keys)
-        summary = f"none of the {count} keys can be used at present; the last error: {error.summary}"
-        return type(error)(summary, quote=error.quote, retry_after=max(0.0, usable_at - now))
+        wait = max(0.0, usable_at - now)
+        summary = (
+            f"none of the {count} keys can be used at present: the first one can again in "
+            f"{duration_text(wait)}, and a changed one after a reload (ReloadModels, SIGHUP); "
+            f"the last error: {error.summary}"
+        )
+        unusable = type(error)(summary, quote=error.quote, retry_after=wait)
+        # Also of an error that is not transient for a single key: here another key, or this one, may do.
+        unusable.retry_after = wait
+        return unusable
 
 
 class _Embeds(KeyedProvider):

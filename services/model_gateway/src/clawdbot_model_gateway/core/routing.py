@@ -22,6 +22,12 @@ DEFAULT_ALIAS: Final = "default"
 CHAT_ALIAS: Final = "chat"
 """The alias that flows use."""
 
+NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}"
+NAME_GRAMMAR: Final = (
+    "a name of at most 128 letters, digits, dots, colons, hyphens and underscores, such as vllm-2"
+)
+"""Of a backend or an alias, for regular expressions and for people."""
+
 ANY_MODEL: Final = "*"
 """In a target: the first model that the backend lists."""
 

@@ -17,13 +17,14 @@ from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, bu
 from clawdbot.model_gateway.v1.generation_pb2 import DESCRIPTOR, GenerateRequest
 from clawdbot_servicekit.log_content import Content
 
+from clawdbot_model_gateway.core.cel_words import cause, constant_patterns, explanation, plain_type
+
 log = structlog.get_logger(__name__)
 
 MAX_LENGTH: Final = 2000
 """Characters of a condition."""
 _FIELD: Final = re.compile(r"\brequest\b(?:\s*\.\s*(\w+))?")
 _BUILDS_LISTS: Final = re.compile(r"\b(map|filter)\b\s*\(")
-_REPORT: Final = re.compile(r"ERROR: <input>:-?\d+:(-?\d+): (.*?)(?: \[[A-Z_]+\])?$", re.MULTILINE)
 _NO_VALUE: Final = "NOT_FOUND"
 """Of a condition that reads a label which the request does not have: it does not hold."""
 
@@ -70,7 +71,10 @@ class RoutingRules:
             if holds is True:
                 return rule.model
             if holds is not False and not str(holds).startswith(_NO_VALUE):
-                log.warning("routing_rule_failed", rule=rule.text, detail=Content(str(holds)))
+                reason = str(holds)
+                log.warning(
+                    "routing_rule_failed", rule=rule.text, cause=cause(reason), detail=Content(reason)
+                )
         return ""
 
     def _view(self, request: GenerateRequest) -> GenerateRequest:
@@ -115,17 +119,21 @@ def _compiled(environment: Any, text: str) -> Any:
     try:
         condition = environment.compile(text)
     except RuntimeError as error:
-        raise InvalidCondition(_explanation(str(error))) from None
+        raise InvalidCondition(explanation(str(error))) from None
     kind = condition.return_type()
     if kind != cel.Type.BOOL:
-        raise InvalidCondition(f"expected a condition, which is true or false; this is a {kind.name()}")
+        raise InvalidCondition(
+            f"expected a condition, which is true or false; this is {plain_type(kind.name())}"
+        )
+    _check_patterns(environment, text)
     return condition
 
 
-def _explanation(report: str) -> str:
-    found = _REPORT.search(report)
-    if found is None:
-        return report.partition("\n")[0]
-    # After that the library lists all that may come next.
-    what = found[2].partition(" expecting {")[0]
-    return f"at character {found[1]}: {what.replace('int literal', 'number')}"
+def _check_patterns(environment: Any, text: str) -> None:
+    """An invalid pattern that is written in the condition would only be found by the first request."""
+    for pattern in constant_patterns(text):
+        # By the library itself: its regular expressions are not those of Python.
+        found = environment.compile(f'"".matches({pattern})').eval(environment.Activation({})).value()
+        if not isinstance(found, bool):
+            what = str(found).rpartition("regular expression: ")[2].rpartition(": ")[0]
+            raise InvalidCondition(f"{pattern} is not a regular expression{': ' if what else ''}{what}")

@@ -48,6 +48,14 @@ class HttpSettings(Section):
     ca_file: ConfigPath | None = None
     """PEM file of the CA that signed the endpoint's certificate; omitted: the system's CAs."""
 
+    @model_validator(mode="after")
+    def _check_warm(self) -> HttpSettings:
+        if self.warm > self.pool_size:
+            raise ValueError(
+                f"warm is {self.warm} and pool_size is {self.pool_size}; warm must not be above pool_size"
+            )
+        return self
+
 
 class ModelEntry(Section):
     """One model of a backend."""
@@ -143,6 +151,13 @@ class BackendSettings(Section):
     def _check_keys(self) -> BackendSettings:
         if self.api_key is not None and self.api_keys:
             raise ValueError("set api_key or api_keys, not both")
+        if "api_keys" in self.model_fields_set and not self.api_keys:
+            raise ValueError("api_keys is an empty list; give at least one key, or remove it")
+        first: dict[str, int] = {}
+        for number, each in enumerate(self.api_keys):
+            earlier = first.setdefault(each.key.get_secret_value(), number)
+            if earlier != number:
+                raise ValueError(f"api_keys[{number}] is the same key as api_keys[{earlier}]; remove one")
         return self
 
     @field_validator("models", mode="before")

@@ -48,7 +48,7 @@ class RetrySettings(Section):
     @model_validator(mode="after")
     def _check_order(self) -> RetrySettings:
         if self.base > self.max:
-            raise ValueError(f"base is {self.base:g} and max is {self.max:g}; base must not be above max")
+            raise ValueError(f"base is {self.base:g} s and max is {self.max:g} s; base must not be above max")
         return self
 
 

@@ -9,14 +9,12 @@ from clawdbot_servicekit.settings import Number, Section, Whole
 from clawdbot_servicekit.settings.values import matching
 from pydantic import Field, field_validator, model_validator
 
+from clawdbot_model_gateway.core.routing import NAME_GRAMMAR, NAME_PATTERN
 from clawdbot_model_gateway.settings.backends import BackendSettings
 
 Name = Annotated[
     str,
-    matching(
-        r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}",
-        "a name of at most 128 letters, digits, dots, colons, hyphens and underscores, such as vllm-2",
-    ),
+    matching(NAME_PATTERN, NAME_GRAMMAR),
 ]
 """Of a backend or an alias: without a slash, which separates a backend from its model."""
 

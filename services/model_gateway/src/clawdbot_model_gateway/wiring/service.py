@@ -44,7 +44,7 @@ from clawdbot_model_gateway.wiring.limits import Accounts
 
 FOLDER: Final = "model_gateway"
 """Below state_dir."""
-WITHOUT_PLUGINS: Final = "no hook is asked, so nothing limits or refuses generations"
+WITHOUT_PLUGINS: Final = "no hook is asked, so no plugin limits or refuses generations"
 
 
 def build(
