@@ -248,6 +248,22 @@ async def test_a_model_has_limits_of_its_own_by_alias_and_by_target(tmp_path):
         assert [await outcome(served, asks(str(n), model="b/m")) for n in range(2)] == ["OK", "LIMIT_REACHED"]
 
 
+@pytest.mark.parametrize("limited", ["chat", "default"])
+async def test_a_limit_of_chat_or_default_is_one_for_all_their_names(tmp_path, limited):
+    limits = {"tenant": {"models": {limited: {"requests": "2/month"}}}}
+    async with gateway(tmp_path, model=ECHO, limits=limits) as served:
+        results = [await outcome(served, asks(model=name)) for name in ("", "chat", "default", "", "chat")]
+    assert results == ["OK", "OK"] + ["LIMIT_REACHED"] * 3
+
+
+async def test_an_alias_default_of_its_own_has_a_limit_of_its_own(tmp_path):
+    models = {"backends": {"a": ECHO}, "aliases": {"chat": "a/echo", "default": "a/echo"}}
+    limits = {"tenant": {"models": {"default": {"requests": "1/month"}}}}
+    async with gateway(tmp_path, models=models, limits=limits) as served:
+        results = [await outcome(served, asks(model=name)) for name in ("default", "", "chat", "chat")]
+    assert results == ["OK", "LIMIT_REACHED", "OK", "OK"]
+
+
 async def test_a_target_whose_limit_is_reached_gives_way_to_the_next(tmp_path):
     limits = {"tenant": {"models": {"a/m": {"requests": "1/month"}, "b/m": {"requests": "2/month"}}}}
     async with cached(tmp_path, limits=limits) as (served, _):

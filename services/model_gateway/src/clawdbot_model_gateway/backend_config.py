@@ -51,6 +51,8 @@ class BackendPlan:
     """The backend that a vendor's key has added, where nothing is configured."""
     advice: str = ""
     """How to name another model, where nothing is configured."""
+    chat_is_default: bool = True
+    """Whether `chat` and `default` are two names of one alias, since at most one of them is configured."""
     policy: RoutingPolicy = field(default_factory=RoutingPolicy)
 
 
@@ -134,6 +136,7 @@ def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> Back
         config_paths,
         with_defaults,
         "as configured",
+        chat_is_default=not {CHAT_ALIAS, DEFAULT_ALIAS} <= aliases.keys(),
         policy=_policy(models, backends, with_defaults),
     )
 

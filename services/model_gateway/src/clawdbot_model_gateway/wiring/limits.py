@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.suggestions import nearest_or_all
 
+from clawdbot_model_gateway.backend_config import BackendPlan
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.limits.accounting import Accounting
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
@@ -38,13 +39,16 @@ FILE_TIMEOUT: Final = 5.0
 """Seconds that a call waits for the file that workers share. It is never far away, only busy."""
 
 
+CHAT_AND_DEFAULT: Final = frozenset({CHAT_ALIAS, DEFAULT_ALIAS})
+
+
 class Accounts:
     """Limits and usage, built and not yet started.
 
     Args:
         settings: the gateway's settings.
         backends: by name.
-        aliases: those of the configuration.
+        plan: with the aliases of the configuration.
         folder: for what the workers of this machine share.
     """
 
@@ -52,7 +56,7 @@ class Accounts:
         self,
         settings: GatewaySettings,
         backends: Mapping[str, Backend],
-        aliases: Iterable[str],
+        plan: BackendPlan,
         folder: Path,
     ) -> None:
         section = settings.limits
@@ -64,7 +68,7 @@ class Accounts:
         store, limits = None, None
         if quotas.kinds:
             _check_prices(quotas, backends)
-            _check_models(quotas, backends, {*aliases, CHAT_ALIAS, DEFAULT_ALIAS})
+            _check_models(quotas, backends, {*plan.aliases, *CHAT_AND_DEFAULT})
             store = _store(settings, redis, folder)
             limits = Limits(
                 quotas,
@@ -75,6 +79,7 @@ class Accounts:
                 reserve_output=section.reserve_output,
                 refuse_on_error=section.on_error == "refuse",
                 timeout=FILE_TIMEOUT if redis is None else section.timeout,
+                synonyms=CHAT_AND_DEFAULT if plan.chat_is_default else frozenset(),
             )
         self.calls = CallAccounts(meter, limits)
         self.report = UsageReport(ledger, meter)

@@ -77,6 +77,7 @@ class Limits:
         reserve_output: tokens of a reply to reserve for a request without max_tokens.
         refuse_on_error: whether calls are refused while the store is down.
         timeout: seconds that the store has.
+        synonyms: names of one and the same alias: a limit of one of them is a limit of all.
         clock: seconds since 1970.
     """
 
@@ -91,6 +92,7 @@ class Limits:
         reserve_output: int = 1024,
         refuse_on_error: bool = False,
         timeout: float = 0.25,
+        synonyms: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._quotas = quotas
@@ -102,6 +104,7 @@ class Limits:
         self._reserve_output = reserve_output
         self._refuse_on_error = refuse_on_error
         self._timeout = timeout
+        self._synonyms = synonyms
         self._clock = clock
         self._alerted: dict[str, float] = {}
         """Bucket → when it ends."""
@@ -159,13 +162,14 @@ class Limits:
     ) -> Iterator[Planned]:
         """What the call is charged, and where."""
         model = request.model or DEFAULT_ALIAS
+        names = self._synonyms if model in self._synonyms else {model}
         every: Need | None = None
         for owner, quota in self._quotas.of(caller):
             if quota.limits:
                 every = every or self._need(request, targets, tokens)
                 yield from _charges(owner, quota.limits, every, now)
             for named, limits in quota.models.items():
-                if named == model:
+                if named in names:
                     every = every or self._need(request, targets, tokens)
                     yield from _charges(owner, limits, every, now, model=named)
                     continue
