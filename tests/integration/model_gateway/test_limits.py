@@ -176,6 +176,39 @@ async def test_tokens_of_running_calls_count_as_reserved(tmp_path):
         assert await outcome(served, bounded(700, cache=BYPASS)) == "OK"
 
 
+async def test_what_running_calls_have_reserved_is_free_soon(tmp_path):
+    gate = asyncio.Event()
+    script = [events.started("m"), gate, *used(10)[1:]]
+    async with cached(tmp_path, script, **costly("1000/month")) as (served, backend):
+        first = asyncio.create_task(ask(served, asks_a("x", 700)))
+        await until(lambda: backend.asked)
+        error, _ = await refusal(served, asks_a("x", 700))
+        assert (error.reason, error.retry_after) == ("LIMIT_REACHED", 1.0)
+        assert "has used $0, and running calls have reserved $7" in error.message
+        gate.set()
+        await first
+        assert await outcome(served, asks_a("x", 700)) == "OK"
+        error, _ = await refusal(served, asks_a("x", 985))
+        assert error.reason == "BUDGET_SPENT"
+        assert error.retry_after > 1.0
+
+
+@pytest.mark.parametrize("limit", [{"cost": "50/day"}, {"tokens": "50/day"}])
+async def test_calls_without_max_tokens_leave_room_for_others(tmp_path, limit):
+    """One may use more than the whole limit, and nobody knows."""
+    gate = asyncio.Event()
+    script = [events.started("m"), gate, *used(6)[1:]]
+    settings = {**costly("1000/day"), "limits": {"tenant": limit}}
+    async with cached(tmp_path, script, **settings) as (served, backend):
+        request = asks("x", model="a/m", cache=BYPASS)
+        callers = [asyncio.create_task(outcome(served, request)) for _ in range(100)]
+        await until(lambda: len(backend.asked) + sum(each.done() for each in callers) == 100)
+        gate.set()
+        results = await asyncio.gather(*callers)
+        assert 5 <= results.count("OK") <= 10
+        assert set(results) == {"OK", "LIMIT_REACHED"}
+
+
 async def test_a_request_without_max_tokens_needs_no_more_than_there_is(tmp_path):
     limits = {"tenant": {"tokens": "100/month"}}
     async with cached(tmp_path, used(40), limits=limits) as (served, _):
@@ -197,6 +230,10 @@ def costly(limit: str, **limits) -> dict:
         "models": {"backends": {"a": backend, "b": ECHO}},
         "limits": {"tenant": {"cost": limit}, **limits},
     }
+
+
+def asks_a(text: str, tokens: int):
+    return asks(text, model="a/m", sampling={"max_tokens": tokens}, cache=BYPASS)
 
 
 async def test_a_budget_that_is_spent_stops_calls(tmp_path):

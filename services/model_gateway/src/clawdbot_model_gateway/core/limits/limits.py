@@ -33,6 +33,8 @@ from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, Target
 
 log = structlog.get_logger(__name__)
 
+UNBOUNDED_AT_ONCE: Final = 10
+"""Calls without max_tokens that a limit has room for at the same time, however small it is."""
 MAX_ALERTED: Final = 4096
 """Buckets for which it is remembered that they were reported."""
 
@@ -150,7 +152,7 @@ class Limits:
             others = [each for each in targets if each.name not in excluded]
             if full.targets is None or not others:
                 self._metrics.count_refusal(full.owner.level, full.limit.kind, caller.tenant)
-                raise refusal(full.owner, full.limit, full.charge, verdict.total, now)
+                raise refusal(full.owner, full.limit, full.charge, verdict, now)
             targets = others
 
     def settle(self, admission: Admission, attempts: RequestAttempts) -> None:
@@ -263,7 +265,9 @@ def _charges(
             continue  # the models are free
         start, end = limit.rate.bounds(now) if limit.rate else (0, 0)
         bucket = f"{owner.bucket}|{limit.kind}|{limit.window}|{start}|{model}"
-        charge = Charge(bucket, limit.amount, need.most[limit.kind], least, float(end))
+        # Where nobody knows the most, the first call would otherwise keep a small limit from all others.
+        amount = max(least, min(need.most[limit.kind], limit.amount // UNBOUNDED_AT_ONCE))
+        charge = Charge(bucket, limit.amount, amount, least, float(end))
         yield Planned(owner, limit, charge, targets)
 
 

@@ -69,9 +69,10 @@ local answers = {}
 for place, charges in ipairs(cjson.decode(ARGV[7])) do
   local answer, amounts = {1}, {}
   for number, each in ipairs(charges) do
-    local key, total = prefix .. each[1], 0
+    local key, total, used = prefix .. each[1], 0, 0
     local fields = redis.call('HGETALL', key)
     for at = 1, #fields, 2 do
+      if fields[at] == 'used' then used = tonumber(fields[at + 1]) end
       if fields[at] == 'used' or is_alive(fields[at]) then
         total = total + tonumber(fields[at + 1])
       else
@@ -80,7 +81,7 @@ for place, charges in ipairs(cjson.decode(ARGV[7])) do
     end
     local room = each[2] - total
     if room < each[4] then
-      answer = {0, number - 1, total}
+      answer = {0, number - 1, total, used}
       break
     end
     amounts[number] = math.min(each[3], room)
@@ -101,7 +102,7 @@ return answers
 
 ARGV: prefix, number of the settlements, milliseconds of a lease, who reserves, owners to renew, settlements
 [bucket, owner, amount, used, ends], and charges [bucket, limit, amount, least, ends] by call. A call gets
-[1, amount, total, …] or, where there is no room, [0, place, total].
+[1, amount, total, …] or, where there is no room, [0, place, total, used].
 """
 
 _Settlements = dict[tuple[str, str], list[int]]
@@ -229,8 +230,7 @@ class RedisLimitStore(LimitStore):
     def _answer(self, charges: Sequence[Charge], future: asyncio.Future[Verdict], answer: list[int]) -> None:
         granted, *numbers = answer
         if not granted:
-            place, total = numbers
-            verdict: Verdict = Full(place, total)
+            verdict: Verdict = Full(*numbers)
         else:
             verdict = Reservation(charges, numbers[::2], numbers[1::2], self._owner)
             self._outstanding[self._owner] += 1
