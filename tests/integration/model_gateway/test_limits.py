@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
 from contextlib import suppress
 
@@ -15,10 +13,8 @@ from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensRequest, EmbedRequest
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed
-from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_servicekit.error_table import remote_error
-from clawdbot_servicekit.errors import RemoteError, StartupError
-from clawdbot_servicekit.settings.loader import load
+from clawdbot_servicekit.errors import RemoteError
 from google.rpc import error_details_pb2, status_pb2
 
 from tests.support.cached_gateway import BYPASS, RPCS, USE, ask, cached
@@ -371,60 +367,3 @@ async def test_refusals_and_alerts_are_metrics(tmp_path):
         labels = {"per": "tenant", "limit": "requests", "tenant": "default"}
         assert served.metric("clawdbot_limit_refusals_total", **labels) == 2
         assert served.metric("clawdbot_limit_alerts_total", **labels) == 1
-
-
-@pytest.mark.parametrize("name", ["chta", "ecko/echo", "echo/"])
-async def test_a_limit_of_a_model_that_does_not_exist_stops_the_start(tmp_path, name):
-    limits = {"tenants": {"acme": {"models": {name: {"requests": "1/day"}}}}}
-    with pytest.raises(StartupError, match=f"there is no model {name}"):
-        async with gateway(tmp_path, model=ECHO, limits=limits):
-            pass
-
-
-async def test_money_is_not_limited_where_nothing_has_a_price(tmp_path):
-    with pytest.raises(StartupError, match=r"limits\.tenant\.cost: .* no backend has prices"):
-        async with gateway(tmp_path, model=ECHO, limits={"tenant": {"cost": "5/day"}}):
-            pass
-
-
-async def test_a_limit_of_a_key_that_does_not_exist_stops_the_start(tmp_path):
-    limits = {"keys": {"": {}, "service": {}, "ann": {}, "bbo": {"requests": "1/day"}}}
-    with pytest.raises(StartupError, match=r"limits\.keys\.bbo: there is no key bbo .* did you mean bob"):
-        async with gateway(tmp_path, model=ECHO, auth=auth(), limits=limits):
-            pass
-
-
-@pytest.mark.parametrize(
-    ("limit", "expected"),
-    [
-        ({"requests": 10}, "limits.tenant.requests: expected limits such as 10/day"),
-        ({"cost": 0.5}, "limits.tenant.cost: expected limits such as 0.5/day"),
-        ({"tokens": ["10/day"]}, "limits.tenant.tokens: expected limits such as 60/minute"),
-        ({"requests": "0/day"}, "limits.tenant.requests: 0 allows no call"),
-        ({"models": {"chat": {"tokens": "0/day"}}}, "limits.tenant.models.chat.tokens: 0 allows no call"),
-    ],
-)
-def test_a_limit_that_is_no_rate_is_explained(tmp_path, limit, expected):
-    file = tmp_path / "clawdbot.yaml"
-    file.write_text(json.dumps({"limits": {"tenant": limit}}))
-    with pytest.raises(StartupError, match=re.escape(expected)) as refused:
-        load(GatewaySettings, file)
-    assert str(refused.value).startswith(str(file))
-
-
-async def test_a_price_of_a_model_that_is_not_listed_stops_the_start(tmp_path):
-    models = {"backends": {"a": {**ECHO, "models": ["gpt-5.6"], "prices": {"gpt5.6": {"input": 1}}}}}
-    file = tmp_path / "clawdbot.yaml"
-    file.write_text(json.dumps({"models": models}))
-    with pytest.raises(StartupError, match=r"models\.backends\.a.* did you mean gpt-5\.6"):
-        load(GatewaySettings, file)
-
-
-async def test_a_model_without_a_price_is_logged_where_the_cost_is_limited(tmp_path, capsys):
-    settings = costly("5/day")
-    settings["models"]["backends"]["b"] = {**ECHO, "models": ["echo", "free"], "prices": {"free": {}}}
-    async with gateway(tmp_path, **settings):
-        pass
-    warned = [line for line in capsys.readouterr().out.splitlines() if "model_without_price" in line]
-    assert len(warned) == 1
-    assert "b/echo" in warned[0]

@@ -108,6 +108,8 @@ class Limits:
         self._timeout = timeout
         self._synonyms = synonyms
         self._clock = clock
+        self._late: asyncio.Future[Verdict] | None = None
+        """What was not answered in time: until it is, nobody else waits."""
         self._alerted: dict[str, float] = {}
         """Bucket → when it ends."""
 
@@ -206,6 +208,10 @@ class Limits:
         )
 
     async def _reserve(self, charges: Sequence[Charge]) -> Verdict:
+        if self._late is not None:
+            if not self._late.done():
+                raise self._no_answer()
+            self._late = None
         verdict = self._store.reserve(charges)
         if not isinstance(verdict, asyncio.Future):
             return verdict
@@ -217,8 +223,12 @@ class Limits:
             raise
         if not done:
             verdict.add_done_callback(self._give_back)
-            raise LimitStoreUnavailable(f"no answer within {self._timeout * 1000:g} ms")
+            self._late = verdict
+            raise self._no_answer()
         return verdict.result()
+
+    def _no_answer(self) -> LimitStoreUnavailable:
+        return LimitStoreUnavailable(f"no answer within {self._timeout * 1000:g} ms")
 
     def _give_back(self, late: asyncio.Future[Verdict]) -> None:
         """Nobody waits for it any more."""
