@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_ESTIMATED, USAGE_PROVENANCE_PARTIAL, Usage
+from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_model_client.accumulator import accumulate
 
+from tests.support.fake_openai import whole
 from tests.support.generate_requests import asks
 from tests.support.priced_gateway import PRICE
 from tests.support.wires import WIRES, answer, served
@@ -62,3 +64,14 @@ async def test_without_any_usable_count_all_is_estimated(tmp_path, wire):
     assert used.provenance == USAGE_PROVENANCE_ESTIMATED
     assert used.input_tokens > 5
     assert used.output_tokens > 3
+
+
+@pytest.mark.parametrize("count", UNUSABLE, ids=str)
+async def test_an_unusable_count_of_embedded_texts_is_estimated(tmp_path, count):
+    async with served(tmp_path, WIRES["chat"], prices={"*": PRICE}) as (backend, client):
+        vector = {"object": "embedding", "index": 0, "embedding": [1.0, 2.0]}
+        backend.will(whole({"object": "list", "data": [vector], "usage": {"prompt_tokens": count}}))
+        reply = await client.gateway.Embed(EmbedRequest(texts=["a text of some length, with commas"]))
+    assert reply.usage.provenance == USAGE_PROVENANCE_ESTIMATED
+    assert reply.usage.input_tokens > 5
+    assert reply.usage.cost_micros == reply.usage.input_tokens * 3
