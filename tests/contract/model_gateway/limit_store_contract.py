@@ -53,7 +53,7 @@ class LimitStoreContract:
             assert isinstance(await reserve(each, charge(3)), Reservation)
         full = await reserve(other, charge(3))
         assert isinstance(full, Full)
-        assert (full.place, full.total) == (0, 9)
+        assert (full.place, full.total, full.used) == (0, 9, 0)
         assert (await reserve(other, charge(1))).totals == [10]
 
     async def test_a_hundred_at_once_get_as_many_as_are_allowed(self, store, other):
@@ -75,8 +75,9 @@ class LimitStoreContract:
     async def test_what_was_used_beyond_the_reservation_counts(self, store):
         reservation = await reserve(store, charge(1))
         store.settle(reservation, [25])
+        await reserve(store, charge(4, limit=30))
         full = await reserve(store, charge(1))
-        assert full.total == 25
+        assert (full.total, full.used) == (29, 25)
         assert isinstance(await reserve(store, charge(1, limit=30)), Reservation)
 
     async def test_as_much_as_there_is_room_for_is_reserved(self, store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 
 import grpc.aio
@@ -112,6 +113,52 @@ async def test_a_silent_redis_holds_nobody_up(tmp_path, policy, expected):
             started_at = time.monotonic()
             assert {await outcome(served) for _ in range(100)} == {expected}
             assert time.monotonic() - started_at < 15
+
+
+async def test_after_one_call_nobody_waits_for_a_silent_redis(tmp_path):
+    """Until it has answered, which the connection waits for longer than callers do."""
+    with silent_server() as url:
+        limits = {"redis": url, "timeout": 0.5, "tenant": {"requests": "10/month"}}
+        async with gateway(tmp_path, model=ECHO, limits=limits) as served:
+            assert await outcome(served) == "OK"
+            waits = [await timed(outcome(served)) for _ in range(10)]
+    assert sum(each > 0.4 for each in waits) <= 1
+
+
+async def timed(call) -> float:
+    started_at = time.monotonic()
+    await call
+    return time.monotonic() - started_at
+
+
+async def test_what_a_silent_redis_was_asked_to_reserve_is_free_as_soon_as_it_answers(tmp_path):
+    with redis_server(tmp_path) as redis:
+        limits = {"redis": redis.url, "on_error": "refuse", "tenant": {"concurrent": 1}}
+        async with gateway(tmp_path, model=ECHO, limits=limits) as served:
+            await until(lambda: is_ok(served))
+            redis.process.send_signal(signal.SIGSTOP)
+            assert await outcome(served) == "UNAVAILABLE LIMITS_UNAVAILABLE"
+            store = served.application._components.accounting._store
+            await until(lambda: store._failure)
+            redis.process.send_signal(signal.SIGCONT)
+            assert await timed(until(lambda: is_ok(served))) < limit_store.LEASE - 5
+
+
+async def test_usage_does_not_wait_for_a_silent_redis(tmp_path):
+    with redis_server(tmp_path) as redis:
+        limits = {"redis": redis.url, "tenant": {"requests": "10/month"}}
+        async with gateway(tmp_path, model=ECHO, limits=limits) as served:
+            await until(lambda: is_ok(served))
+            redis.process.send_signal(signal.SIGSTOP)
+            assert await outcome(served) == "OK"
+            try:
+                started_at = time.monotonic()
+                with pytest.raises(grpc.aio.AioRpcError) as failed:
+                    await served.client.admin.GetUsage(GetUsageRequest(), timeout=30)
+                assert time.monotonic() - started_at < 8
+            finally:
+                redis.process.send_signal(signal.SIGCONT)
+    assert remote_error(failed.value).reason == "USAGE_UNAVAILABLE"
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://"])

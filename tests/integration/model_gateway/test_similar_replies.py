@@ -22,6 +22,7 @@ from structlog.testing import capture_logs
 from tests.support.cached_gateway import CACHED, USE, ask, cached, costs, followers, replies_of, status, text
 from tests.support.fake_embedder import FakeEmbedder
 from tests.support.generate_requests import asks
+from tests.support.priced_gateway import usage_of
 from tests.support.redis_server import until
 from tests.support.scripted_provider import says
 
@@ -308,3 +309,14 @@ async def test_invalid_settings_are_refused(tmp_path, settings, field):
     with pytest.raises((ValidationError, ValueError), match=field):
         async with semantic(tmp_path, settings=settings):
             pass
+
+
+async def test_measuring_the_model_is_in_no_tenants_usage_and_limits(tmp_path):
+    limits = {"tenant": {"requests": "1/month"}, "key": {"requests": "1/month"}}
+    async with semantic(tmp_path, limits=limits) as (served, _):
+        assert [each["event"] for each in served.logs if each["event"].startswith("semantic")] == [
+            "semantic_cache_on"
+        ]
+        usage = await usage_of(served, "TENANT", "MODEL")
+    assert {name.partition("/")[0] for name in usage} == {"b"}
+    assert sum(used.input_tokens for _, used in usage.values()) > 0

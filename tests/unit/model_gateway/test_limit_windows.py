@@ -48,7 +48,6 @@ def test_windows_follow_each_other_without_gaps(now, window):
     [
         ("60/minute", [(60, "minute")]),
         (" 60 / minute ;1000/day", [(60, "minute"), (1000, "day")]),
-        ("0/month", [(0, "month")]),
         ("1e6/hour", [(1_000_000, "hour")]),
     ],
 )
@@ -59,6 +58,13 @@ def test_rates_are_text(text, rates):
 def test_money_has_six_decimals():
     assert QuotaSettings(cost="0.50/day; 10/month").cost == (Rate(500_000, "day"), Rate(10_000_000, "month"))
     assert QuotaSettings(cost="0.000001/minute").cost[0].amount == 1
+    assert QuotaSettings(cost="0/month").cost == (Rate(0, "month"),)
+
+
+@pytest.mark.parametrize("key", ["requests", "tokens"])
+def test_a_rate_of_nothing_is_said_with_concurrent(key):
+    with pytest.raises(ValidationError, match="concurrent: 0"):
+        QuotaSettings(**{key: "0/month"})
 
 
 @pytest.mark.parametrize("key", ["requests", "tokens", "cost"])

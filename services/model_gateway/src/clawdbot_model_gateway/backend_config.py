@@ -52,6 +52,8 @@ class BackendPlan:
     """The backend that a vendor's key has added, where nothing is configured."""
     advice: str = ""
     """How to name another model, where nothing is configured."""
+    chat_is_default: bool = True
+    """Whether `chat` and `default` are two names of one alias, since at most one of them is configured."""
     policy: RoutingPolicy = field(default_factory=RoutingPolicy)
     locating_errors: Callable[[], AbstractContextManager[None]] = nullcontext
     """Inside it a StartupError about a key also says where that is."""
@@ -156,6 +158,7 @@ def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> Back
         config_paths,
         with_defaults,
         "as configured",
+        chat_is_default=not {CHAT_ALIAS, DEFAULT_ALIAS} <= aliases.keys(),
         policy=_policy(models, backends, with_defaults),
     )
 

@@ -36,7 +36,7 @@ from clawdbot_model_gateway.core.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices, price_of
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_model_gateway.core.spending import Spending, as_cached
-from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
+from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage, with_estimates
 
 log = structlog.get_logger(__name__)
 
@@ -191,11 +191,11 @@ class Attempt:
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED:
             for event in self._held:
                 if event.HasField("usage"):
-                    reported = event.usage
+                    reported = with_estimates(event.usage, self.request, self._output)
         given_up = self.outcome in GIVEN_UP and self.spending.sent and not self._unreported
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and (self._output.tokens or given_up):
             # It ended before the backend reported usage, and is billed all the same.
-            reported = self.spending.usage(self.request, self._output.tokens)
+            reported = self.spending.usage(self.request, self._output)
         if self.outcome == TRUNCATED and reported.output_tokens < self._output.tokens:
             # The backend's last count is that of an earlier moment.
             sent, reported = reported, Usage()
@@ -226,11 +226,10 @@ class Attempt:
         elif kind == "tool_call_delta":
             self._output.add(event.tool_call_delta.arguments)
         elif kind == "usage":
-            self.usage = self.priced(event.usage)
+            counted = with_estimates(event.usage, self.request, self._output)
+            self.usage = as_cached(counted) if self.free else self.priced(counted)
             self._unreported.clear()
-            if self.free:
-                self.usage = as_cached(event.usage)
-                return (usage(self.usage),)
+            return (usage(self.usage),)
         elif kind == "started":
             started = event.started
             started.backend, started.attempt = self.target.backend, self.number

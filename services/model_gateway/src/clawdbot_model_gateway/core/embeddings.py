@@ -10,7 +10,6 @@ from typing import Final
 from clawdbot.common.v1.usage_pb2 import (
     USAGE_PROVENANCE_CACHED,
     USAGE_PROVENANCE_ESTIMATED,
-    USAGE_PROVENANCE_UNSPECIFIED,
     Usage,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import (
@@ -202,7 +201,7 @@ def _embeddings(request: EmbedRequest, result: EmbeddingResult) -> list[Embeddin
 
 
 def _usage(request: EmbedRequest, result: EmbeddingResult) -> Usage:
-    if result.usage.provenance != USAGE_PROVENANCE_UNSPECIFIED:
+    if result.usage.input_tokens:
         return result.usage
     return Usage(
         input_tokens=_estimated_tokens(request),

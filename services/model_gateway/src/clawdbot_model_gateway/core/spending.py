@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_CACHED, USAGE_PROVENANCE_PARTIAL, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
-from clawdbot_model_gateway.core.token_estimate import estimate_usage
+from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage, with_estimates
 
 
 class Spending:
@@ -25,15 +25,16 @@ class Spending:
         self.reported: Usage | None = None
         """The counts that the backend has reported so far."""
 
-    def usage(self, request: GenerateRequest, output_tokens: int) -> Usage:
-        """The usage of a reply that was broken off, of which so many tokens arrived."""
+    def usage(self, request: GenerateRequest, output: TokenEstimator) -> Usage:
+        """The usage of a reply that was broken off, of which this much arrived."""
+        reported = self.reported
+        if reported is None or not (reported.input_tokens or reported.output_tokens):
+            return estimate_usage(request, output.tokens)
         usage = Usage()
-        if self.reported is None or not self.reported.input_tokens:
-            return estimate_usage(request, output_tokens)
-        usage.CopyFrom(self.reported)
-        usage.output_tokens = max(usage.output_tokens, output_tokens)
+        usage.CopyFrom(reported)
+        usage.output_tokens = max(usage.output_tokens, output.tokens)
         usage.provenance = USAGE_PROVENANCE_PARTIAL
-        return usage
+        return with_estimates(usage, request, output)
 
 
 _current: ContextVar[Spending | None] = ContextVar("spending", default=None)

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from clawdbot.common.v1.message_pb2 import Message
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_ESTIMATED, Usage
+from clawdbot.common.v1.usage_pb2 import (
+    USAGE_PROVENANCE_ESTIMATED,
+    USAGE_PROVENANCE_PARTIAL,
+    USAGE_PROVENANCE_REPORTED,
+    Usage,
+)
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 MESSAGE_OVERHEAD: Final = 4
@@ -133,6 +138,26 @@ def estimate_usage(request: GenerateRequest, output_tokens: int) -> Usage:
         output_tokens=output_tokens,
         provenance=USAGE_PROVENANCE_ESTIMATED,
     )
+
+
+def with_estimates(reported: Usage, request: GenerateRequest, output: TokenEstimator) -> Usage:
+    """What a backend has reported, with estimates in place of counts that are missing: it is PARTIAL then.
+
+    No request has no tokens, and no text has none: such a count is one that the backend left out, or that
+    is no number.
+    """
+    output_tokens = reported.output_tokens or output.tokens
+    if reported.input_tokens and reported.output_tokens == output_tokens:
+        return reported
+    usage = Usage()
+    usage.CopyFrom(reported)
+    if not usage.input_tokens:
+        cached = usage.cached_tokens + usage.cache_write_tokens
+        usage.input_tokens = max(estimate_usage(request, 0).input_tokens, cached)
+    usage.output_tokens = output_tokens
+    if usage.provenance == USAGE_PROVENANCE_REPORTED:
+        usage.provenance = USAGE_PROVENANCE_PARTIAL
+    return usage
 
 
 def _message_tokens(message: Message) -> int:

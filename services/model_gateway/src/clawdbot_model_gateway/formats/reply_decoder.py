@@ -198,7 +198,8 @@ class ReplyDecoder(ABC):
         """
         usage = self._usage
         if usage is not None and (usage.input_tokens or usage.output_tokens):
-            partial = partial_usage or reason == FINISH_REASON_TRUNCATED
+            unusable = not usage.input_tokens or (self.has_content and not usage.output_tokens)
+            partial = partial_usage or unusable or reason == FINISH_REASON_TRUNCATED
             usage.provenance = USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED
             out.append(events.usage(usage))
         out.append(events.finished(reason, self.finish_reason if raw is None else raw))

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Final
 
 from clawdbot_servicekit.settings import ConfigPath, Number, Seconds, Secret, Section, Whole
 from clawdbot_servicekit.settings.values import MAX_COUNT, matching, resolve_path
+from clawdbot_servicekit.suggestions import nearest_or_all
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from clawdbot_model_gateway.core.limits.prices import ANY_MODEL
 from clawdbot_model_gateway.settings.failures import BreakerSettings, HedgeSettings, RetrySettings
 from clawdbot_model_gateway.settings.limits import PriceSettings
 from clawdbot_model_gateway.settings.queue import QueueSettings
@@ -158,6 +160,15 @@ class BackendSettings(Section):
             earlier = first.setdefault(each.key.get_secret_value(), number)
             if earlier != number:
                 raise ValueError(f"api_keys[{number}] is the same key as api_keys[{earlier}]; remove one")
+        return self
+
+    @model_validator(mode="after")
+    def _check_prices(self) -> BackendSettings:
+        """The price of a name that is misspelled would never be charged."""
+        listed = {each.name for each in self.models}
+        unknown = [each for each in self.prices if each not in listed and each != ANY_MODEL]
+        if listed and unknown:
+            raise ValueError(f"prices: there is no model {unknown[0]}{nearest_or_all(unknown[0], listed)}")
         return self
 
     @field_validator("models", mode="before")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.suggestions import nearest_or_all
-
+from clawdbot_model_gateway.backend_config import BackendPlan
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.limits.accounting import Accounting
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
@@ -21,7 +19,6 @@ from clawdbot_model_gateway.core.limits.usage_ledger import UsageLedger
 from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.limits.usage_report import UsageReport
 from clawdbot_model_gateway.core.limits.windows import Rate
-from clawdbot_model_gateway.core.routing import CHAT_ALIAS, DEFAULT_ALIAS
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_model_gateway.settings.limits import (
     LevelSettings,
@@ -32,6 +29,7 @@ from clawdbot_model_gateway.settings.limits import (
 from clawdbot_model_gateway.stores.in_memory.limit_store import InMemoryLimitStore
 from clawdbot_model_gateway.stores.sqlite.limit_store import SqliteLimitStore, SqliteSavedCounters
 from clawdbot_model_gateway.stores.sqlite.usage_ledger import SqliteUsageLedger
+from clawdbot_model_gateway.wiring.limit_checks import CHAT_AND_DEFAULT, check_limits
 from clawdbot_model_gateway.wiring.redis import redis_at
 
 FILE_TIMEOUT: Final = 5.0
@@ -44,7 +42,7 @@ class Accounts:
     Args:
         settings: the gateway's settings.
         backends: by name.
-        aliases: those of the configuration.
+        plan: with the aliases of the configuration.
         folder: for what the workers of this machine share.
     """
 
@@ -52,7 +50,7 @@ class Accounts:
         self,
         settings: GatewaySettings,
         backends: Mapping[str, Backend],
-        aliases: Iterable[str],
+        plan: BackendPlan,
         folder: Path,
     ) -> None:
         section = settings.limits
@@ -63,8 +61,7 @@ class Accounts:
         quotas = _quotas(section)
         store, limits = None, None
         if quotas.kinds:
-            _check_prices(quotas, backends)
-            _check_models(quotas, backends, {*aliases, CHAT_ALIAS, DEFAULT_ALIAS})
+            check_limits(settings, backends, plan)
             store = _store(settings, redis, folder)
             limits = Limits(
                 quotas,
@@ -75,28 +72,11 @@ class Accounts:
                 reserve_output=section.reserve_output,
                 refuse_on_error=section.on_error == "refuse",
                 timeout=FILE_TIMEOUT if redis is None else section.timeout,
+                synonyms=CHAT_AND_DEFAULT if plan.chat_is_default else frozenset(),
             )
         self.calls = CallAccounts(meter, limits)
         self.report = UsageReport(ledger, meter)
         self.background = Accounting(ledger, meter, section.usage_retention, store)
-
-
-def _check_prices(quotas: Quotas, backends: Mapping[str, Backend]) -> None:
-    if "cost" in quotas.kinds and not any(each.prices for each in backends.values()):
-        raise StartupError(
-            "limits: the cost is limited, but no backend has prices, so that everything would be free: "
-            'add them, such as `prices: {"*": {input: 1.25, output: 10}}` (US dollars for a million tokens).'
-        )
-
-
-def _check_models(quotas: Quotas, backends: Mapping[str, Backend], aliases: set[str]) -> None:
-    """A name that is misspelled would never be limited."""
-    for name in quotas.models:
-        backend, slash, model = name.partition("/")
-        if (backend in backends and model) if slash else name in aliases:
-            continue
-        known = [*aliases, *(f"{each}/{model or 'MODEL'}" for each in backends)]
-        raise StartupError(f"limits: there is no model {name}{nearest_or_all(name, known)}")
 
 
 def _ledger(redis: str | None, folder: Path) -> UsageLedger:

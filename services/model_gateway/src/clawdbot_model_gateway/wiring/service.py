@@ -97,7 +97,7 @@ def build(
     )
     plugins_channel = peers.channel("plugins")
     hooks = HookClient(plugins_channel)
-    accounts = Accounts(settings, backends, plan.aliases, folder)
+    accounts = Accounts(settings, backends, plan, folder)
     calls = _Calls(settings, router, backends, hooks=hooks, accounts=accounts.calls, draw=draw)
     admin = ModelAdmin(
         router,

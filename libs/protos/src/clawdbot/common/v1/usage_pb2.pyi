@@ -29,7 +29,9 @@ class _UsageProvenanceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Usage
     USAGE_PROVENANCE_ESTIMATED: _UsageProvenance.ValueType  # 2
     """Estimated by the gateway, since the provider reported none."""
     USAGE_PROVENANCE_PARTIAL: _UsageProvenance.ValueType  # 3
-    """Reported by the provider in part: the stream broke off before the rest."""
+    """Reported by the provider in part: the stream broke off before the rest, or
+    counts were missing. What is missing is estimated.
+    """
     USAGE_PROVENANCE_CACHED: _UsageProvenance.ValueType  # 4
     """Of a reply that the gateway had, or that another call is generating: the
     counts are those of the reply, and nothing was spent on this request.
@@ -44,7 +46,9 @@ USAGE_PROVENANCE_REPORTED: UsageProvenance.ValueType  # 1
 USAGE_PROVENANCE_ESTIMATED: UsageProvenance.ValueType  # 2
 """Estimated by the gateway, since the provider reported none."""
 USAGE_PROVENANCE_PARTIAL: UsageProvenance.ValueType  # 3
-"""Reported by the provider in part: the stream broke off before the rest."""
+"""Reported by the provider in part: the stream broke off before the rest, or
+counts were missing. What is missing is estimated.
+"""
 USAGE_PROVENANCE_CACHED: UsageProvenance.ValueType  # 4
 """Of a reply that the gateway had, or that another call is generating: the
 counts are those of the reply, and nothing was spent on this request.

@@ -44,6 +44,8 @@ class Full:
     """Of its charge."""
     total: int
     """What is used and reserved of it."""
+    used: int
+    """What is used of it: the rest is given back when running calls end."""
 
 
 Verdict: TypeAlias = Reservation | Full

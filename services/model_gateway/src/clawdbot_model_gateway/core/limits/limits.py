@@ -33,6 +33,8 @@ from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, Target
 
 log = structlog.get_logger(__name__)
 
+UNBOUNDED_AT_ONCE: Final = 10
+"""Calls without max_tokens that a limit has room for at the same time, however small it is."""
 MAX_ALERTED: Final = 4096
 """Buckets for which it is remembered that they were reported."""
 
@@ -77,6 +79,7 @@ class Limits:
         reserve_output: tokens of a reply to reserve for a request without max_tokens.
         refuse_on_error: whether calls are refused while the store is down.
         timeout: seconds that the store has.
+        synonyms: names of one and the same alias: a limit of one of them is a limit of all.
         clock: seconds since 1970.
     """
 
@@ -91,6 +94,7 @@ class Limits:
         reserve_output: int = 1024,
         refuse_on_error: bool = False,
         timeout: float = 0.25,
+        synonyms: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._quotas = quotas
@@ -102,7 +106,10 @@ class Limits:
         self._reserve_output = reserve_output
         self._refuse_on_error = refuse_on_error
         self._timeout = timeout
+        self._synonyms = synonyms
         self._clock = clock
+        self._late: asyncio.Future[Verdict] | None = None
+        """What was not answered in time: until it is, nobody else waits."""
         self._alerted: dict[str, float] = {}
         """Bucket → when it ends."""
 
@@ -147,7 +154,7 @@ class Limits:
             others = [each for each in targets if each.name not in excluded]
             if full.targets is None or not others:
                 self._metrics.count_refusal(full.owner.level, full.limit.kind, caller.tenant)
-                raise refusal(full.owner, full.limit, full.charge, verdict.total, now)
+                raise refusal(full.owner, full.limit, full.charge, verdict, now)
             targets = others
 
     def settle(self, admission: Admission, attempts: RequestAttempts) -> None:
@@ -159,13 +166,14 @@ class Limits:
     ) -> Iterator[Planned]:
         """What the call is charged, and where."""
         model = request.model or DEFAULT_ALIAS
+        names = self._synonyms if model in self._synonyms else {model}
         every: Need | None = None
         for owner, quota in self._quotas.of(caller):
             if quota.limits:
                 every = every or self._need(request, targets, tokens)
                 yield from _charges(owner, quota.limits, every, now)
             for named, limits in quota.models.items():
-                if named == model:
+                if named in names:
                     every = every or self._need(request, targets, tokens)
                     yield from _charges(owner, limits, every, now, model=named)
                     continue
@@ -200,6 +208,10 @@ class Limits:
         )
 
     async def _reserve(self, charges: Sequence[Charge]) -> Verdict:
+        if self._late is not None:
+            if not self._late.done():
+                raise self._no_answer()
+            self._late = None
         verdict = self._store.reserve(charges)
         if not isinstance(verdict, asyncio.Future):
             return verdict
@@ -211,8 +223,12 @@ class Limits:
             raise
         if not done:
             verdict.add_done_callback(self._give_back)
-            raise LimitStoreUnavailable(f"no answer within {self._timeout * 1000:g} ms")
+            self._late = verdict
+            raise self._no_answer()
         return verdict.result()
+
+    def _no_answer(self) -> LimitStoreUnavailable:
+        return LimitStoreUnavailable(f"no answer within {self._timeout * 1000:g} ms")
 
     def _give_back(self, late: asyncio.Future[Verdict]) -> None:
         """Nobody waits for it any more."""
@@ -259,7 +275,9 @@ def _charges(
             continue  # the models are free
         start, end = limit.rate.bounds(now) if limit.rate else (0, 0)
         bucket = f"{owner.bucket}|{limit.kind}|{limit.window}|{start}|{model}"
-        charge = Charge(bucket, limit.amount, need.most[limit.kind], least, float(end))
+        # Where nobody knows the most, the first call would otherwise keep a small limit from all others.
+        amount = max(least, min(need.most[limit.kind], limit.amount // UNBOUNDED_AT_ONCE))
+        charge = Charge(bucket, limit.amount, amount, least, float(end))
         yield Planned(owner, limit, charge, targets)
 
 

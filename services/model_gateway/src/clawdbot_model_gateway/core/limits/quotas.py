@@ -67,9 +67,11 @@ class Quotas:
     keys: Mapping[str, Quota] = field(default_factory=dict)
 
     def of(self, caller: Caller) -> Iterator[tuple[Owner, Quota]]:
-        """The limits that apply to a caller."""
+        """The limits that apply to a caller. The gateway's own calls have no tenant, and no limits of one."""
         tenant, key = caller.tenant, caller.key_id
         yield Owner("installation", "", tenant), self.installation
+        if not tenant:
+            return
         yield Owner("tenant", tenant, tenant), self.tenants.get(tenant, self.tenant)
         yield Owner("key", key, tenant), self.keys.get(key, self.key)
 

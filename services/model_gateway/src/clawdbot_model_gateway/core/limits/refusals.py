@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from clawdbot_model_gateway.core.limits.limit_store import Charge
+from clawdbot_model_gateway.core.limits.limit_store import Charge, Full
 from clawdbot_model_gateway.core.limits.quotas import Kind, Limit, Owner
 
-CONCURRENT_RETRY: Final = 1.0
-"""Seconds after which a caller may try again who has too many calls at the same time."""
+RUNNING_RETRY: Final = 1.0
+"""Seconds after which a caller may try again who waits for the end of running calls."""
 
 
 class LimitReached(Exception):
@@ -52,36 +52,45 @@ class LimitsUnavailable(Exception):
         super().__init__(explanation)
 
 
-def refusal(owner: Owner, limit: Limit, charge: Charge, used: int, now: float) -> LimitReached:
+def refusal(owner: Owner, limit: Limit, charge: Charge, full: Full, now: float) -> LimitReached:
     """The error for a bucket without room.
 
     Args:
         owner: whose limit it is.
         limit: which.
         charge: what the call needs.
-        used: what is used and reserved of the bucket.
+        full: what is used and reserved of the bucket.
         now: seconds since 1970.
     """
     allowed, needed = _shown(limit.kind, limit.amount), _shown(limit.kind, charge.least)
     whom = f"the {owner.level} {owner.name}" if owner.name else f"this {owner.level}"
     per = f" per {limit.window}" if limit.window else " at the same time"
+    reason = "BUDGET_SPENT" if limit.kind == "cost" else "LIMIT_REACHED"
     retry_after: float | None
     if charge.least > limit.amount:
         retry_after = None
         advice = "Waiting does not help: send less, or lower max_tokens."
         explanation = f"This call needs {needed}, and {whom} may use {allowed}{per}. {advice}"
-    elif limit.window:
+    elif not limit.window:
+        retry_after = RUNNING_RETRY
+        explanation = f"{whom[0].upper()}{whom[1:]} may have {allowed}{per}, and has them."
+    elif full.used + charge.least <= limit.amount:
+        # What is spent leaves room for it.
+        reason, retry_after = "LIMIT_REACHED", RUNNING_RETRY
+        explanation = (
+            f"Of {allowed}{per} {whom} has used {_shown(limit.kind, full.used)}, and running calls have "
+            f"reserved {_shown(limit.kind, full.total - full.used)}; this call needs {needed}. "
+            "Try again when some of them have ended; with max_tokens a call reserves no more than that."
+        )
+    else:
         retry_after = max(0.0, charge.ends - now)
         resets = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(charge.ends))
         explanation = (
-            f"Of {allowed}{per} {whom} has used or reserved {_shown(limit.kind, used)}, "
+            f"Of {allowed}{per} {whom} has used or reserved {_shown(limit.kind, full.total)}, "
             f"and this call needs {needed}. The limit resets at {resets} UTC."
         )
-    else:
-        retry_after = CONCURRENT_RETRY
-        explanation = f"{whom[0].upper()}{whom[1:]} may have {allowed}{per}, and has them."
     return LimitReached(
-        "BUDGET_SPENT" if limit.kind == "cost" else "LIMIT_REACHED",
+        reason,
         f"{owner.level}:{owner.name}" if owner.name else owner.level,
         explanation,
         limit=limit.kind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -24,6 +25,8 @@ from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 
 log = structlog.get_logger(__name__)
 
+FLUSH_TIMEOUT: Final = 1.0
+"""Seconds in which what was counted last may be written. A flush in the background may be waiting, too."""
 DEFAULT_DAYS: Final = 30
 """Before the last day, where the request does not name the first."""
 MAX_DAYS: Final = 3660
@@ -50,11 +53,14 @@ class UsageReport:
             UsageUnavailable: the ledger cannot be read.
         """
         query = _query(request)
+        # What the ledger has can be read without what it has not, if anything can.
         try:
-            await self._meter.flush()
+            async with asyncio.timeout(FLUSH_TIMEOUT):
+                await self._meter.flush()
         except UsageUnavailable as error:
-            # What the ledger has can be read all the same, if anything can.
             log.warning("usage_not_written", explanation=error.explanation)
+        except TimeoutError:
+            log.warning("usage_not_written", explanation=f"no answer within {FLUSH_TIMEOUT:g} s")
         totals = {"\n".join(key): (key, counts) for key, counts in (await self._ledger.totals(query)).items()}
         names, next_token = page_bounds(sorted(totals), "usage", request.page_size, request.page_token)
         return pb.GetUsageResponse(

@@ -32,19 +32,22 @@ class Rate:
         return calendar.timegm((year, month, 1, 0, 0, 0)), calendar.timegm((*following, 1, 0, 0, 0))
 
 
-def parse_rates(text: object, unit: int, maximum: int) -> object:
-    """Rates such as "60/minute; 1000/day". What is no text is left as it is.
+def parse_rates(text: object, unit: int, maximum: int) -> tuple[Rate, ...]:
+    """Rates such as "60/minute; 1000/day".
 
     Args:
-        text: what the configuration has.
+        text: what the configuration has; () is the default.
         unit: what an amount of 1 counts as; parts of it are allowed.
         maximum: the largest amount.
 
     Raises:
-        ValueError: for any other text.
+        ValueError: for anything else.
     """
+    if text == ():
+        return ()
     if not isinstance(text, str):
-        return text
+        number = isinstance(text, int | float) and not isinstance(text, bool)
+        raise ValueError(_expected(f"{text}/day" if number else "60/minute"))  # noqa: TRY004 - pydantic takes no TypeError
     rates = tuple(_parse_rate(each, unit, maximum) for each in text.split(";"))
     windows = [each.window for each in rates]
     if len(set(windows)) < len(windows):
@@ -54,7 +57,7 @@ def parse_rates(text: object, unit: int, maximum: int) -> object:
 
 def _parse_rate(text: str, unit: int, maximum: int) -> Rate:
     amount, _, window = (part.strip() for part in text.partition("/"))
-    expected = f"expected limits such as 60/minute or 60/minute; 1000/day, per {', '.join(WINDOWS)}"
+    expected = _expected("60/minute")
     if window not in WINDOWS or len(amount) > 32:
         raise ValueError(expected)
     try:
@@ -63,7 +66,13 @@ def _parse_rate(text: str, unit: int, maximum: int) -> Rate:
         raise ValueError(expected) from None
     if not number.is_finite() or not 0 <= number <= maximum:
         raise ValueError(f"expected limits from 0 to {maximum}")
+    if unit == 1 and not number:
+        raise ValueError("0 allows no call at all: say `concurrent: 0` to refuse all calls")
     counted = number * unit
     if counted != counted.to_integral_value():
         raise ValueError("expected whole numbers" if unit == 1 else "expected at most six decimals")
     return Rate(int(counted), window)
+
+
+def _expected(example: str) -> str:
+    return f"expected limits such as {example} or 60/minute; 1000/day, per {', '.join(WINDOWS)}"

@@ -22,7 +22,7 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.structured_output.prompts import Method
 from clawdbot_model_gateway.core.structured_output.spec import extract_json
-from clawdbot_model_gateway.core.token_estimate import estimate_tokens, estimate_usage
+from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage, with_estimates
 
 COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
 """Finish reasons of a complete reply. After any other the caller gets the reply as it is, without a retry."""
@@ -76,12 +76,12 @@ class Candidate:
 
 def usage_of(reply: Iterable[Event], request: GenerateRequest) -> Usage:
     """What the events of a reply cost, also where the reply broke off."""
-    output = list[str]()
+    output = TokenEstimator()
     for each in reply:
         if each.HasField("usage") and each.usage.provenance != USAGE_PROVENANCE_UNSPECIFIED:
-            return each.usage
-        output += (each.text_delta.text, each.reasoning_delta.text, each.tool_call_delta.arguments)
-    return estimate_usage(request, estimate_tokens("".join(output)))
+            return with_estimates(each.usage, request, output)
+        output.add(each.text_delta.text or each.reasoning_delta.text or each.tool_call_delta.arguments)
+    return estimate_usage(request, output.tokens)
 
 
 def _answer_text(reply: Sequence[Event]) -> str:

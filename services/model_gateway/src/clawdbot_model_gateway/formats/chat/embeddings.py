@@ -13,6 +13,7 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.provider import EmbeddingResult
+from clawdbot_model_gateway.formats.vendor_json import count_in
 
 NOT_VECTORS: Final = "POST embeddings did not return one vector for each text"
 
@@ -58,10 +59,8 @@ def _index(item: Mapping[str, Any], default: int) -> int:
 
 
 def _usage(usage: Any) -> Usage:
-    count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    if isinstance(count, int) and 0 < count < 2**53:
-        return Usage(input_tokens=count, provenance=USAGE_PROVENANCE_REPORTED)
-    return Usage()
+    count = count_in(usage, "prompt_tokens")
+    return Usage(input_tokens=count, provenance=USAGE_PROVENANCE_REPORTED) if count else Usage()
 
 
 def _is_vector(value: Any) -> bool:

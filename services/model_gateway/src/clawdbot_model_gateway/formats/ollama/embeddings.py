@@ -11,6 +11,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.provider import EmbeddingResult
+from clawdbot_model_gateway.formats.vendor_json import count_in
 
 
 def decode_embeddings(
@@ -41,10 +42,8 @@ def decode_embeddings(
         raise ProtocolViolation("POST api/embed returned vectors of different lengths")
     if dimensions is not None and lengths and lengths != {dimensions}:
         raise InvalidRequest.of("dimensions", f"{model} always returns vectors of length {lengths.pop()}.")
-    count, name = response.get("prompt_eval_count"), response.get("model")
-    usage = Usage()
-    if isinstance(count, int) and 0 < count < 2**53:
-        usage = Usage(input_tokens=count, provenance=USAGE_PROVENANCE_REPORTED)
+    count, name = count_in(response, "prompt_eval_count"), response.get("model")
+    usage = Usage(input_tokens=count, provenance=USAGE_PROVENANCE_REPORTED) if count else Usage()
     return EmbeddingResult(vectors, name if isinstance(name, str) and name else model, usage)
 
 

@@ -86,10 +86,11 @@ class InMemoryLimitStore(LimitStore):
         amounts, totals = [], []
         for place, charge in enumerate(charges):
             bucket = self._buckets.get(charge.bucket)
-            total = bucket.used + bucket.reserved if bucket is not None else 0
+            used, reserved = (bucket.used, bucket.reserved) if bucket is not None else (0, 0)
+            total = used + reserved
             room = charge.limit - total
             if room < charge.least:
-                return Full(place, total)
+                return Full(place, total, used)
             amounts.append(min(charge.amount, room))
             totals.append(total + amounts[-1])
         for charge, amount in zip(charges, amounts, strict=True):

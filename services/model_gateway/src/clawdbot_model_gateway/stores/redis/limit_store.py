@@ -5,13 +5,15 @@ it reserves again. Settlements are numbered, and count once also where an answer
 
 What running calls have reserved is a field of its process in each bucket, and counts while the process
 renews its lease. After an answer was lost, nobody knows what it has reserved: the process goes on under
-another name, and gives the old one up with the last call that it knows of.
+another name, and ends the lease of the old one with the last call that it knows of.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -46,6 +48,10 @@ for _, owner in ipairs(cjson.decode(ARGV[5])) do
   redis.call('SET', prefix .. 'owner:' .. owner, 1, 'PX', lease)
   alive[owner] = true
 end
+for _, owner in ipairs(cjson.decode(ARGV[8])) do
+  redis.call('DEL', prefix .. 'owner:' .. owner)
+  alive[owner] = false
+end
 local function text(value) return string.format('%.0f', value) end
 local function is_alive(owner)
   if alive[owner] == nil then alive[owner] = redis.call('EXISTS', prefix .. 'owner:' .. owner) == 1 end
@@ -69,9 +75,10 @@ local answers = {}
 for place, charges in ipairs(cjson.decode(ARGV[7])) do
   local answer, amounts = {1}, {}
   for number, each in ipairs(charges) do
-    local key, total = prefix .. each[1], 0
+    local key, total, used = prefix .. each[1], 0, 0
     local fields = redis.call('HGETALL', key)
     for at = 1, #fields, 2 do
+      if fields[at] == 'used' then used = tonumber(fields[at + 1]) end
       if fields[at] == 'used' or is_alive(fields[at]) then
         total = total + tonumber(fields[at + 1])
       else
@@ -80,7 +87,7 @@ for place, charges in ipairs(cjson.decode(ARGV[7])) do
     end
     local room = each[2] - total
     if room < each[4] then
-      answer = {0, number - 1, total}
+      answer = {0, number - 1, total, used}
       break
     end
     amounts[number] = math.min(each[3], room)
@@ -100,8 +107,9 @@ return answers
 """Renews leases, settles what was not settled yet, and reserves, call by call.
 
 ARGV: prefix, number of the settlements, milliseconds of a lease, who reserves, owners to renew, settlements
-[bucket, owner, amount, used, ends], and charges [bucket, limit, amount, least, ends] by call. A call gets
-[1, amount, total, …] or, where there is no room, [0, place, total].
+[bucket, owner, amount, used, ends], charges [bucket, limit, amount, least, ends] by call, and owners whose
+lease ends. A call gets
+[1, amount, total, …] or, where there is no room, [0, place, total, used].
 """
 
 _Settlements = dict[tuple[str, str], list[int]]
@@ -127,6 +135,9 @@ class RedisLimitStore(LimitStore):
         self._owner = secrets.token_hex(8)
         self._outstanding: Counter[str] = Counter()
         """Owner → how many of its reservations are not settled."""
+        self._former: dict[str, float] = {}
+        """Owner that was given up → until when it is told to the server (time.monotonic): a script that was
+        delayed renews the lease of those who were owners then."""
         self._failure = ""
         """Why the last script failed; empty if it did not."""
         self._news = asyncio.Event()
@@ -144,7 +155,7 @@ class RedisLimitStore(LimitStore):
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
-            owners = [f"{PREFIX}owner:{each}" for each in self._owners()]
+            owners = [f"{PREFIX}owner:{each}" for each in (*self._owners(), *self._ended())]
             with suppress(*FAILURES):
                 async with asyncio.timeout(SOCKET_TIMEOUT):
                     await self._send()
@@ -206,6 +217,7 @@ class RedisLimitStore(LimitStore):
         else:
             self._sending = None
             self._failure = ""
+            self._forget_former()
             for (charges, future), answer in zip(batch, answers, strict=True):
                 self._answer(charges, future, answer)
 
@@ -224,13 +236,13 @@ class RedisLimitStore(LimitStore):
             orjson.dumps(self._owners()),
             orjson.dumps([[*key, *values] for key, values in settlements.items()]),
             orjson.dumps(wanted),
+            orjson.dumps(self._ended()),
         ]
 
     def _answer(self, charges: Sequence[Charge], future: asyncio.Future[Verdict], answer: list[int]) -> None:
         granted, *numbers = answer
         if not granted:
-            place, total = numbers
-            verdict: Verdict = Full(place, total)
+            verdict: Verdict = Full(*numbers)
         else:
             verdict = Reservation(charges, numbers[::2], numbers[1::2], self._owner)
             self._outstanding[self._owner] += 1
@@ -245,6 +257,7 @@ class RedisLimitStore(LimitStore):
             if not future.done():
                 future.set_exception(LimitStoreUnavailable(self._failure))
         if batch:
+            self._former[self._owner] = math.inf
             self._owner = secrets.token_hex(8)
         self._waiting = []
 
@@ -252,6 +265,18 @@ class RedisLimitStore(LimitStore):
         """The names under which this process has reservations, or may soon have some."""
         self._outstanding = +self._outstanding
         return list({self._owner, *self._outstanding})
+
+    def _ended(self) -> list[str]:
+        """The former owners that have no reservations that this process knows of."""
+        return [each for each in self._former if not self._outstanding[each]]
+
+    def _forget_former(self) -> None:
+        now = time.monotonic()
+        for owner in self._ended():
+            if self._former[owner] == math.inf:
+                self._former[owner] = now + LEASE
+            elif self._former[owner] <= now:
+                del self._former[owner]
 
 
 def _expiry(charge: Charge) -> int:

@@ -19,8 +19,8 @@ from clawdbot_model_gateway.core.limits.usage_ledger import (
 )
 from clawdbot_model_gateway.stores.redis.connection import FAILURES, connect, failure_text
 
-TIMEOUT: Final = 5.0
-"""Seconds for one command; nobody but GetUsage waits for it."""
+TIMEOUT: Final = 2.0
+"""Seconds of silence during a command; nobody but GetUsage waits for it."""
 PREFIX: Final = "{clawdbot:usage:1}:"
 """In braces: all keys are in one slot of a cluster."""
 DAYS: Final = f"{PREFIX}days"

@@ -40,9 +40,9 @@ CREATE TABLE IF NOT EXISTS reserved (
     PRIMARY KEY (bucket, owner)
 ) WITHOUT ROWID;
 """
-TOTAL: Final = """
-SELECT coalesce((SELECT amount FROM used WHERE bucket = :bucket), 0)
-    + coalesce((SELECT sum(amount) FROM reserved WHERE bucket = :bucket), 0)
+TOTALS: Final = """
+SELECT coalesce((SELECT amount FROM used WHERE bucket = :bucket), 0),
+    coalesce((SELECT sum(amount) FROM reserved WHERE bucket = :bucket), 0)
 """
 RESERVE: Final = """
 INSERT INTO reserved VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount
@@ -188,10 +188,11 @@ class SqliteSavedCounters(SavedCounters):
 def _try_to_reserve(connection: sqlite3.Connection, charges: Sequence[Charge], owner: str) -> Verdict:
     amounts, totals = [], []
     for place, charge in enumerate(charges):
-        (total,) = connection.execute(TOTAL, {"bucket": charge.bucket}).fetchone()
+        used, reserved = connection.execute(TOTALS, {"bucket": charge.bucket}).fetchone()
+        total = used + reserved
         room = charge.limit - total
         if room < charge.least:
-            return Full(place, total)
+            return Full(place, total, used)
         amounts.append(min(charge.amount, room))
         totals.append(total + amounts[-1])
     rows = [(each.bucket, owner, amount) for each, amount in zip(charges, amounts, strict=True)]
