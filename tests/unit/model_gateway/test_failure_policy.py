@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_model_gateway.core import errors
-from clawdbot_model_gateway.core.failure_policy import MOST_SAVED, FailurePolicy, RetryRule
+from clawdbot_model_gateway.core.failure_policy import MAX_SAVED, FailurePolicy, RetryRule
 
 CLASSES = {
     # class: (another target is asked, it may go away by itself, the same backend may be sent it again)
@@ -95,11 +95,11 @@ def test_retries_are_a_share_of_the_requests_and_a_few_are_always_allowed():
     policy.observer = seen = Seen()
     while policy.spend_retry():
         pass
-    assert (seen.made, seen.refused) == (MOST_SAVED, 1)
+    assert (seen.made, seen.refused) == (MAX_SAVED, 1)
     for _ in range(8):
         policy.count_request()
     assert [policy.spend_retry() for _ in range(3)] == [True, True, False]
     now = 10.5
     assert [policy.spend_retry() for _ in range(2)] == [True, False]
     now = 1e6
-    assert sum(policy.spend_retry() for _ in range(100)) == MOST_SAVED
+    assert sum(policy.spend_retry() for _ in range(100)) == MAX_SAVED

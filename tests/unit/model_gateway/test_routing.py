@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
-from clawdbot_model_gateway.core.balancing import Balancer
+from clawdbot_model_gateway.core.balancer import Balancer
 from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import ModelAdmin, Reload

@@ -127,7 +127,7 @@ class Top:
         try:
             records = await self._client.usage(request)
         except RemoteError:
-            # The key may not ask, or the records cannot be read: the rest of the view is no less true.
+            # The key may not ask, or the records cannot be read: the rest of the view is still true.
             return None
         spent = Counter[str]()
         for each in records:

@@ -83,7 +83,7 @@ def engine_server(engine: Engine, options: Sequence[tuple[str, Any]]) -> EngineS
     """A server with gRPC's channel arguments; it does not listen yet."""
     if engine.name == GRPCIO:
         return EngineServer(grpc.aio.server(options=options), engine)
-    # Imported here: there is no such package for some platforms.
+    # Imported here, since some platforms have no such package.
     from clawdbot_servicekit.native_server import NativeServer
 
     return EngineServer(NativeServer(options), engine)

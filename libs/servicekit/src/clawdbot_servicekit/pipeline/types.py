@@ -25,7 +25,8 @@ Request = Callable[[Any, Context], Awaitable[Any]]
 call is admitted."""
 
 NEVER: Final = 1e9
-"""Seconds: what is further away is no deadline. The native engine says a huge number where there is none."""
+"""Seconds: a deadline that is further away counts as none. Where the caller set none, the native engine
+reports a huge number."""
 
 
 class TrustedContext:

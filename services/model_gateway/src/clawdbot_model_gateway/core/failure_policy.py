@@ -17,7 +17,7 @@ from clawdbot_model_gateway.core.errors import ModelError
 
 MIN_PER_SECOND: Final = 0.1
 """Retries that a budget allows in any case, so that a backend with few requests has some."""
-MOST_SAVED: Final = 10.0
+MAX_SAVED: Final = 10.0
 """Retries that can be saved up."""
 TIMES: Final = 200
 """Of the last requests, from which the usual time to the first content is known."""
@@ -75,17 +75,17 @@ class Budget:
     def __init__(self, share: float, clock: Callable[[], float]) -> None:
         self._share = share
         self._clock = clock
-        self._saved = MOST_SAVED
+        self._saved = MAX_SAVED
         self._saved_at = clock()
 
     def count_request(self) -> None:
         """Adds a request's share."""
-        self._saved = min(MOST_SAVED, self._saved + self._share)
+        self._saved = min(MAX_SAVED, self._saved + self._share)
 
     def spend(self) -> bool:
         """Takes one; False where none is left."""
         now = self._clock()
-        self._saved = min(MOST_SAVED, self._saved + (now - self._saved_at) * MIN_PER_SECOND)
+        self._saved = min(MAX_SAVED, self._saved + (now - self._saved_at) * MIN_PER_SECOND)
         self._saved_at = now
         if self._saved < 1:
             return False

@@ -24,7 +24,7 @@ from clawdbot_model_gateway.core.alias_overrides import (
     TargetSpecs,
 )
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.balancing import Balancer
+from clawdbot_model_gateway.core.balancer import Balancer
 from clawdbot_model_gateway.core.errors import ModelError, UnknownModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL, Aliases, RoutingTable, Target
 

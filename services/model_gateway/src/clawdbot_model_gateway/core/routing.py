@@ -54,7 +54,7 @@ Aliases = Mapping[str, tuple[Target, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """How requests are divided between the regular targets of an alias: core/balancing.py."""
+    """How requests are divided between the regular targets of an alias: core/balancer.py."""
 
     by: Literal["weighted", "least_latency", "prefix"] = "weighted"
     prefix_length: int = 2048

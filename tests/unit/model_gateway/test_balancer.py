@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_SYSTEM
-from clawdbot_model_gateway.core.balancing import Balancer
+from clawdbot_model_gateway.core.balancer import Balancer
 from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
 from clawdbot_model_gateway.core.errors import BackendDraining, BackendFailed, BackendUnreachable, RateLimited
 from clawdbot_model_gateway.core.peak_ewma import PeakEwma
