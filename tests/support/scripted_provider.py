@@ -12,8 +12,8 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.generation import Generation
 from clawdbot_model_gateway.core.provider import VendorModel
-from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.routing import RoutingTable
+from clawdbot_model_gateway.core.routing.router import Router
+from clawdbot_model_gateway.core.routing.routing_table import RoutingTable
 from clawdbot_model_gateway.core.scheduling.scheduler import NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore

@@ -11,7 +11,7 @@ from clawdbot.common.v1.usage_pb2 import UsageProvenance
 from clawdbot.model_gateway.v1.generation_pb2 import JsonSchemaFormat, ResponseFormat
 from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.routing.routing_table import Target
 
 from tests.support.generate_requests import asks, check_grammar, collect
 from tests.support.scripted_provider import STOP, Bench, FakeProvider

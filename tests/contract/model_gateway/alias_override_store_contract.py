@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawdbot_model_gateway.core.alias_overrides import AliasChange, AliasOverride, TargetSpec
+from clawdbot_model_gateway.core.routing.alias_overrides import AliasChange, AliasOverride, TargetSpec
 
 A, B, C = (TargetSpec(f"{name}/m") for name in "abc")
 

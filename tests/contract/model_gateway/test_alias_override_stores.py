@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 
 import pytest
-from clawdbot_model_gateway.core.alias_overrides import OverrideStoreUnavailable
+from clawdbot_model_gateway.core.routing.alias_overrides import OverrideStoreUnavailable
 from clawdbot_model_gateway.stores.file.alias_overrides import (
     MAX_REMEMBERED_CHANGES,
     FileAliasOverrideStore,

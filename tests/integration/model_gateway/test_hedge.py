@@ -10,8 +10,8 @@ from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendAuth, RateLimited, RequestRefused
-from clawdbot_model_gateway.core.failure_policy import FailurePolicy, HedgeRule
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy, HedgeRule
+from clawdbot_model_gateway.core.routing.routing_table import Target
 
 from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, error, fake_openai, sse, text_chunks
 from tests.support.gateway_service import compatible, gateway

@@ -8,7 +8,7 @@ import pytest
 from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import GetUsageRequest
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.failure_policy import FailurePolicy
+from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 
 from tests.support import fake_anthropic as anthropic
 from tests.support import fake_gemini as gemini

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_SYSTEM
-from clawdbot_model_gateway.core.balancer import Balancer
-from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
 from clawdbot_model_gateway.core.errors import BackendDraining, BackendFailed, BackendUnreachable, RateLimited
-from clawdbot_model_gateway.core.peak_ewma import PeakEwma
-from clawdbot_model_gateway.core.routing import Balance, RoutingPolicy, RoutingTable, Target
+from clawdbot_model_gateway.core.failures.circuit_breaker import BreakerLimits, CircuitBreaker
+from clawdbot_model_gateway.core.routing.balancer import Balancer
+from clawdbot_model_gateway.core.routing.peak_ewma import PeakEwma
+from clawdbot_model_gateway.core.routing.routing_table import Balance, RoutingPolicy, RoutingTable, Target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -13,7 +13,7 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import (
 )
 from clawdbot_model_gateway.core import errors
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
+from clawdbot_model_gateway.core.failures.circuit_breaker import BreakerLimits, CircuitBreaker
 from clawdbot_model_gateway.core.scheduling.scheduler import QueueLimits, Scheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 from clawdbot_model_gateway import provider_registry
 from clawdbot_model_gateway.backend_config import plan_backends
-from clawdbot_model_gateway.core.routing import Balance, Target
+from clawdbot_model_gateway.core.routing.routing_table import Balance, Target
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
 from clawdbot_servicekit.errors import StartupError

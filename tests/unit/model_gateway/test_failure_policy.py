@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_model_gateway.core import errors
-from clawdbot_model_gateway.core.failure_policy import MAX_SAVED, FailurePolicy, RetryRule
+from clawdbot_model_gateway.core.failures.failure_policy import MAX_SAVED, FailurePolicy, RetryRule
 
 CLASSES = {
     # class: (another target is asked, it may go away by itself, the same backend may be sent it again)

@@ -21,7 +21,7 @@ from clawdbot_model_gateway.core.errors import (
     RequestRefused,
     UnknownModel,
 )
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired, InvalidRequest
 

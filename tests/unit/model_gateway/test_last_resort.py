@@ -10,7 +10,6 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import (
     BREAKER_STATE_HALF_OPEN,
     BREAKER_STATE_OPEN,
 )
-from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
 from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendDraining,
@@ -20,8 +19,9 @@ from clawdbot_model_gateway.core.errors import (
     QueueFull,
     RateLimited,
 )
-from clawdbot_model_gateway.core.failure_policy import FailurePolicy, HedgeRule
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.failures.circuit_breaker import BreakerLimits, CircuitBreaker
+from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy, HedgeRule
+from clawdbot_model_gateway.core.routing.routing_table import Target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -12,7 +12,7 @@ from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
 from clawdbot_model_gateway.core.limits.quotas import Limit, Quota, Quotas
 from clawdbot_model_gateway.core.limits.refusals import LimitsUnavailable
 from clawdbot_model_gateway.core.limits.windows import Rate
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.stores.in_memory.limit_store import InMemoryLimitStore
 from clawdbot_servicekit.caller import Caller
 

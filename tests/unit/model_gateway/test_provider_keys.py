@@ -18,7 +18,7 @@ from clawdbot_model_gateway.core.errors import (
 )
 from clawdbot_model_gateway.core.provider import Embedder, LimitedFormats, TextCounter, TokenCounter
 from clawdbot_model_gateway.core.provider_keys import Key, keyed_provider
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.providers.echo import EchoProvider
 from clawdbot_model_gateway.settings import BackendSettings
 from structlog.testing import capture_logs

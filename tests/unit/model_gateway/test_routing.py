@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
-from clawdbot_model_gateway.core.balancer import Balancer
 from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import ModelAdmin, Reload
-from clawdbot_model_gateway.core.routing import Balance, RoutingTable, Target
+from clawdbot_model_gateway.core.routing.balancer import Balancer
+from clawdbot_model_gateway.core.routing.routing_table import Balance, RoutingTable, Target
 from clawdbot_model_gateway.stores.file.drains import FileDrainStore
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.pagination import MAX_PAGE_SIZE

@@ -8,7 +8,7 @@ import time
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM
 from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_BATCH, GenerateRequest
-from clawdbot_model_gateway.core.routing_rules import InvalidCondition, RoutingRules, check_condition
+from clawdbot_model_gateway.core.routing.routing_rules import InvalidCondition, RoutingRules, check_condition
 from structlog.testing import capture_logs
 
 from tests.support.generate_requests import asks, says, tool

@@ -13,11 +13,11 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     TOKEN_COUNT_SOURCE_LOCAL,
     CountTokensRequest,
 )
-from clawdbot_model_gateway.core import token_counts
 from clawdbot_model_gateway.core.errors import BackendOverloaded
-from clawdbot_model_gateway.core.routing import Target
-from clawdbot_model_gateway.core.token_counts import FRAMING_TOKENS, TokenCounts, count_input
-from clawdbot_model_gateway.core.tokenization import CachingTokenizer
+from clawdbot_model_gateway.core.routing.routing_table import Target
+from clawdbot_model_gateway.core.tokens import token_counts
+from clawdbot_model_gateway.core.tokens.token_counts import FRAMING_TOKENS, TokenCounts, count_input
+from clawdbot_model_gateway.core.tokens.tokenization import CachingTokenizer
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_servicekit import deadline
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 import pytest
-from clawdbot_model_gateway.core.token_estimate import MIN_UNCERTAINTY, SCRIPTS, estimate_text
+from clawdbot_model_gateway.core.tokens.token_estimate import MIN_UNCERTAINTY, SCRIPTS, estimate_text
 from clawdbot_model_gateway.tokenizer_files import load_tokenizer
 
 from tests.support.scripts import SAMPLES

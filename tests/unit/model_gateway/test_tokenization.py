@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_model_gateway.core.tokenization import (
+from clawdbot_model_gateway.core.tokens.tokenization import (
     MAX_CHUNK_CHARACTERS,
     MIN_CHUNK_CHARACTERS,
     CachingTokenizer,

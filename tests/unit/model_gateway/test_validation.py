@@ -27,7 +27,7 @@ from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import finish_reason, merge_deltas
 from clawdbot_model_gateway.core.supported_fields import warnings_for
-from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_tokens
+from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_tokens
 from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
 from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_model_gateway.backend_config import default_aliases, plan_backends
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_servicekit.errors import StartupError

@@ -6,8 +6,8 @@ import pytest
 from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_BATCH, PRIORITY_STANDARD, GenerateRequest
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import BREAKER_STATE_CLOSED, BREAKER_STATE_OPEN
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
 from clawdbot_model_gateway.core.errors import BackendFailed
+from clawdbot_model_gateway.core.failures.circuit_breaker import BreakerLimits, CircuitBreaker
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.stores.file.drains import FileDrainStore
 from clawdbot_model_gateway.stores.file.worker_reports import FileWorkerReports

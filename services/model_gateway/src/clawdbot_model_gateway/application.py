@@ -23,16 +23,16 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from clawdbot_model_gateway.backend_lifecycle import BackendLifecycle
-from clawdbot_model_gateway.core.alias_overrides import AliasOverrideStore
 from clawdbot_model_gateway.core.backend_set import BackendSet
 from clawdbot_model_gateway.core.drains import DrainStore
 from clawdbot_model_gateway.core.limits.accounting import Accounting
 from clawdbot_model_gateway.core.machine_load import MachineLoad, WorkerReports
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
-from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.routing import CHAT_ALIAS
-from clawdbot_model_gateway.core.token_counts import TokenCounts
+from clawdbot_model_gateway.core.routing.alias_overrides import AliasOverrideStore
+from clawdbot_model_gateway.core.routing.router import Router
+from clawdbot_model_gateway.core.routing.routing_table import CHAT_ALIAS
+from clawdbot_model_gateway.core.tokens.token_counts import TokenCounts
 from clawdbot_model_gateway.metrics import BackendMetrics
 
 

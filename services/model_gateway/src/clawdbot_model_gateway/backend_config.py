@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.suggestions import nearest_or_all
 
-from clawdbot_model_gateway.core.routing import (
+from clawdbot_model_gateway.core.routing.routing_table import (
     ANY_MODEL,
     CHAT_ALIAS,
     DEFAULT_ALIAS,
@@ -27,7 +27,7 @@ from clawdbot_model_gateway.settings.routing import AliasTarget, BalanceSettings
 from clawdbot_model_gateway.vendor_env import first_vendor_with_key, key_variables, vendor_defaults
 
 if TYPE_CHECKING:
-    from clawdbot_model_gateway.core.routing_rules import RoutingRules
+    from clawdbot_model_gateway.core.routing.routing_rules import RoutingRules
 
 OLLAMA: Final = "ollama"
 LOCAL: Final = "local"
@@ -184,7 +184,7 @@ def _rules(
     if not models.rules:
         return None
     # Only here: CEL takes a while to load.
-    from clawdbot_model_gateway.core.routing_rules import RoutingRules
+    from clawdbot_model_gateway.core.routing.routing_rules import RoutingRules
 
     for number, rule in enumerate(models.rules):
         _check_model(f"models.rules[{number}].model", rule.model, backends, aliases)

@@ -16,8 +16,8 @@ from clawdbot_model_gateway.core.drains import DrainNotRecorded, DrainStore
 from clawdbot_model_gateway.core.errors import ConfigurationInvalid
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import Reload
-from clawdbot_model_gateway.core.router import Router, named_models
-from clawdbot_model_gateway.core.routing import Aliases, RoutingTable
+from clawdbot_model_gateway.core.routing.router import Router, named_models
+from clawdbot_model_gateway.core.routing.routing_table import Aliases, RoutingTable
 from clawdbot_model_gateway.core.scheduling.scheduler import QueueObserver
 from clawdbot_model_gateway.stores.file.mapped_counter import MappedCounter
 from clawdbot_model_gateway.stores.file.slot_table import SlotTable

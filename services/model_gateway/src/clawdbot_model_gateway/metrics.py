@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.failure_policy import FailureObserver
+from clawdbot_model_gateway.core.failures.failure_policy import FailureObserver
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueObserver
 
 WAIT_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)

@@ -16,7 +16,7 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.regular_files import read_regular
 from typing_extensions import override
 
-from clawdbot_model_gateway.core.tokenization import CachingTokenizer, Tokenizer
+from clawdbot_model_gateway.core.tokens.tokenization import CachingTokenizer, Tokenizer
 
 if TYPE_CHECKING:
     import tiktoken

@@ -9,11 +9,11 @@ from clawdbot_servicekit.error_table import ErrorRule, ErrorTable
 from grpc import StatusCode
 
 from clawdbot_model_gateway.core import errors
-from clawdbot_model_gateway.core.alias_overrides import OverrideStoreUnavailable
 from clawdbot_model_gateway.core.drains import DrainNotRecorded
 from clawdbot_model_gateway.core.limits.refusals import LimitReached, LimitsUnavailable
 from clawdbot_model_gateway.core.limits.usage_ledger import UsageUnavailable
 from clawdbot_model_gateway.core.reply_cache.port import CacheNotFlushed
+from clawdbot_model_gateway.core.routing.alias_overrides import OverrideStoreUnavailable
 
 MESSAGE: Final = "{target}: {statement} {advice}{other_attempts}"
 METADATA: Final = ("target",)

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.core.embeddings import Embeddings
 from clawdbot_model_gateway.core.generation import Generation
-from clawdbot_model_gateway.core.token_counts import TokenCounts
+from clawdbot_model_gateway.core.tokens.token_counts import TokenCounts
 
 
 class GatewayServicer(ModelGatewayServiceServicer):

@@ -32,11 +32,11 @@ from clawdbot_model_gateway.core.errors import (
     ProtocolViolation,
 )
 from clawdbot_model_gateway.core.events import Event, finished, has_content, usage
-from clawdbot_model_gateway.core.failure_policy import FailurePolicy
+from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices, price_of
-from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.core.spending import Spending, as_cached
-from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage, with_estimates
+from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage, with_estimates
 
 log = structlog.get_logger(__name__)
 

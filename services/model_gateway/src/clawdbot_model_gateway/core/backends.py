@@ -20,7 +20,6 @@ from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
-from clawdbot_model_gateway.core.circuit_breaker import CircuitBreaker
 from clawdbot_model_gateway.core.drains import DrainStore
 from clawdbot_model_gateway.core.errors import (
     BackendDraining,
@@ -29,14 +28,15 @@ from clawdbot_model_gateway.core.errors import (
     ModelMissing,
     Shed,
 )
-from clawdbot_model_gateway.core.failure_policy import FailurePolicy
+from clawdbot_model_gateway.core.failures.circuit_breaker import CircuitBreaker
+from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices
-from clawdbot_model_gateway.core.peak_ewma import PeakEwma
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
-from clawdbot_model_gateway.core.routing import ANY_MODEL
+from clawdbot_model_gateway.core.routing.peak_ewma import PeakEwma
+from clawdbot_model_gateway.core.routing.routing_table import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
-from clawdbot_model_gateway.core.token_estimate import estimate_tokens, estimate_usage
-from clawdbot_model_gateway.core.tokenization import CachingTokenizer
+from clawdbot_model_gateway.core.tokens.token_estimate import estimate_tokens, estimate_usage
+from clawdbot_model_gateway.core.tokens.tokenization import CachingTokenizer
 from clawdbot_model_gateway.core.traffic import Traffic
 
 LIST_TIMEOUT: Final = 2.0

@@ -15,8 +15,8 @@ from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, GenerationHooks
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.limits.limits import Admission
-from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS
+from clawdbot_model_gateway.core.routing.router import Router
+from clawdbot_model_gateway.core.routing.routing_table import DEFAULT_ALIAS
 
 CACHE_STATUSES: Final = {number: name.removeprefix("CACHE_STATUS_") for name, number in CacheStatus.items()}
 HOOK_LABELS: Final = ("session_id", "turn_id", "flow", "state")

@@ -31,8 +31,8 @@ from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult
 from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.rules import CacheUse
-from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.token_estimate import estimate_tokens
+from clawdbot_model_gateway.core.routing.router import Router
+from clawdbot_model_gateway.core.tokens.token_estimate import estimate_tokens
 from clawdbot_model_gateway.core.validation import PRIORITIES, cache_violations
 
 EMBEDDED: Final = "EMBEDDED"

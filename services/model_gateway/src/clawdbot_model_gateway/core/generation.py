@@ -21,11 +21,11 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.hedge import Runner, race
+from clawdbot_model_gateway.core.failures.hedge import Runner, race
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
-from clawdbot_model_gateway.core.router import Router
+from clawdbot_model_gateway.core.routing.router import Router
 from clawdbot_model_gateway.core.spending import begin_spending
 from clawdbot_model_gateway.core.structured_output.emulation import (
     RecordUsage,

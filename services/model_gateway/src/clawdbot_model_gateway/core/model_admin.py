@@ -20,8 +20,8 @@ from clawdbot_model_gateway.core.drains import DrainStore
 from clawdbot_model_gateway.core.errors import SwitchingOff, UnknownBackend, UnknownModel
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
-from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.routing import NAME_GRAMMAR, NAME_PATTERN, Aliases, Target
+from clawdbot_model_gateway.core.routing.router import Router
+from clawdbot_model_gateway.core.routing.routing_table import NAME_GRAMMAR, NAME_PATTERN, Aliases, Target
 
 log = structlog.get_logger(__name__)
 

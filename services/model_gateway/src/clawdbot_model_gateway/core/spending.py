@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_CACHED, USAGE_PROVENANCE_PARTIAL, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
-from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage, with_estimates
+from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage, with_estimates
 
 
 class Spending:

@@ -9,7 +9,7 @@ from clawdbot_servicekit.settings import Number, Section, Whole
 from clawdbot_servicekit.settings.values import matching
 from pydantic import Field, field_validator, model_validator
 
-from clawdbot_model_gateway.core.routing import NAME_GRAMMAR, NAME_PATTERN
+from clawdbot_model_gateway.core.routing.routing_table import NAME_GRAMMAR, NAME_PATTERN
 from clawdbot_model_gateway.settings.backends import BackendSettings
 
 Name = Annotated[
@@ -78,7 +78,7 @@ class RuleSettings(Section):
     @classmethod
     def _check_condition(cls, text: str) -> str:
         # Only where there are rules: CEL takes a while to load.
-        from clawdbot_model_gateway.core.routing_rules import check_condition
+        from clawdbot_model_gateway.core.routing.routing_rules import check_condition
 
         check_condition(text)
         return text

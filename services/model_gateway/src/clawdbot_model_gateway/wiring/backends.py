@@ -13,9 +13,9 @@ from clawdbot_servicekit.process_locks import ProcessLocks
 
 from clawdbot_model_gateway.backend_config import BackendPlan
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.circuit_breaker import BreakerLimits, CircuitBreaker
 from clawdbot_model_gateway.core.drains import DrainStore
-from clawdbot_model_gateway.core.failure_policy import FailurePolicy, HedgeRule, RetryRule
+from clawdbot_model_gateway.core.failures.circuit_breaker import BreakerLimits, CircuitBreaker
+from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy, HedgeRule, RetryRule
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.core.scheduling.adaptive_limit import AdaptiveLimit
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler

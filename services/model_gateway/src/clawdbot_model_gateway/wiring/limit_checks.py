@@ -12,7 +12,7 @@ from clawdbot_servicekit.suggestions import nearest_or_all
 from clawdbot_model_gateway.backend_config import BackendPlan
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.limits.prices import price_of
-from clawdbot_model_gateway.core.routing import ANY_MODEL, CHAT_ALIAS, DEFAULT_ALIAS, Target
+from clawdbot_model_gateway.core.routing.routing_table import ANY_MODEL, CHAT_ALIAS, DEFAULT_ALIAS, Target
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_model_gateway.settings.limits import LevelSettings, LimitsSettings, QuotaSettings
 

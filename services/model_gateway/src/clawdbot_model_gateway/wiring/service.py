@@ -26,8 +26,8 @@ from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
-from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.token_counts import TokenCounts
+from clawdbot_model_gateway.core.routing.router import Router
+from clawdbot_model_gateway.core.tokens.token_counts import TokenCounts
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.metrics import FailureMetrics

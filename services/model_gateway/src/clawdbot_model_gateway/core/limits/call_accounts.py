@@ -10,8 +10,8 @@ from clawdbot_servicekit.caller import current_caller
 from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.limits.limits import Admission, Limits
 from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
-from clawdbot_model_gateway.core.routing import Target
-from clawdbot_model_gateway.core.token_estimate import estimate_usage
+from clawdbot_model_gateway.core.routing.routing_table import Target
+from clawdbot_model_gateway.core.tokens.token_estimate import estimate_usage
 
 
 class CallAccounts:

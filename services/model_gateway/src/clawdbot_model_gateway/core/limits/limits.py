@@ -29,7 +29,7 @@ from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
 from clawdbot_model_gateway.core.limits.prices import price_of
 from clawdbot_model_gateway.core.limits.quotas import Kind, Limit, Owner, Quotas
 from clawdbot_model_gateway.core.limits.refusals import LimitsUnavailable, refusal
-from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, Target
+from clawdbot_model_gateway.core.routing.routing_table import DEFAULT_ALIAS, Target
 
 log = structlog.get_logger(__name__)
 

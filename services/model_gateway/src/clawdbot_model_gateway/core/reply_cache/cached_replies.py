@@ -28,7 +28,7 @@ from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import CacheKey, LookUp, ReplyCache
 from clawdbot_model_gateway.core.reply_cache.rules import CacheRules, CacheUse, is_stored
 from clawdbot_model_gateway.core.reply_cache.similar_requests import Question, SimilarRequests
-from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
+from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage
 
 Upstream = Callable[[Callable[[Usage], None], float], AbstractAsyncContextManager[AsyncGenerator[Event]]]
 """Opens the reply of the backend. Its first argument is called with the cost of each reply that nobody may

@@ -22,7 +22,7 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.structured_output.prompts import Method
 from clawdbot_model_gateway.core.structured_output.spec import extract_json
-from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage, with_estimates
+from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage, with_estimates
 
 COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
 """Finish reasons of a complete reply. After any other the caller gets the reply as it is, without a retry."""

@@ -19,7 +19,7 @@ import structlog
 from clawdbot_servicekit.private_files import make_private, open_private, replace_private
 from typing_extensions import override
 
-from clawdbot_model_gateway.core.alias_overrides import (
+from clawdbot_model_gateway.core.routing.alias_overrides import (
     AliasChange,
     AliasOverride,
     AliasOverrideStore,

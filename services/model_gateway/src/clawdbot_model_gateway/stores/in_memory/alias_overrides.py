@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from typing_extensions import override
 
-from clawdbot_model_gateway.core.alias_overrides import (
+from clawdbot_model_gateway.core.routing.alias_overrides import (
     AliasChange,
     AliasOverride,
     AliasOverrideStore,

@@ -16,17 +16,17 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
 
-from clawdbot_model_gateway.core.alias_overrides import (
+from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.errors import ModelError, UnknownModel
+from clawdbot_model_gateway.core.routing.alias_overrides import (
     AliasChange,
     AliasOverride,
     AliasOverrideStore,
     TargetSpec,
     TargetSpecs,
 )
-from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.balancer import Balancer
-from clawdbot_model_gateway.core.errors import ModelError, UnknownModel
-from clawdbot_model_gateway.core.routing import ANY_MODEL, Aliases, RoutingTable, Target
+from clawdbot_model_gateway.core.routing.balancer import Balancer
+from clawdbot_model_gateway.core.routing.routing_table import ANY_MODEL, Aliases, RoutingTable, Target
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from clawdbot_servicekit.suggestions import nearest
 from clawdbot_model_gateway.core.errors import UnknownModel
 
 if TYPE_CHECKING:  # CEL takes a while to load, and is only loaded where there are rules.
-    from clawdbot_model_gateway.core.routing_rules import RoutingRules
+    from clawdbot_model_gateway.core.routing.routing_rules import RoutingRules
 
 DEFAULT_ALIAS: Final = "default"
 """The alias that an empty model name stands for."""
@@ -54,7 +54,7 @@ Aliases = Mapping[str, tuple[Target, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """How requests are divided between the regular targets of an alias: core/balancer.py."""
+    """How requests are divided between the regular targets of an alias: core/routing/balancer.py."""
 
     by: Literal["weighted", "least_latency", "prefix"] = "weighted"
     prefix_length: int = 2048

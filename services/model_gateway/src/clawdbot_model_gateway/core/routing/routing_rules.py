@@ -17,7 +17,7 @@ from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, bu
 from clawdbot.model_gateway.v1.generation_pb2 import DESCRIPTOR, GenerateRequest
 from clawdbot_servicekit.log_content import Content
 
-from clawdbot_model_gateway.core.cel_words import cause, constant_patterns, explanation, plain_type
+from clawdbot_model_gateway.core.routing.cel_words import cause, constant_patterns, explanation, plain_type
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.routing import Balance, Target
+from clawdbot_model_gateway.core.routing.routing_table import Balance, Target
 
 FEW: Final = 4
 """Requests in flight that no backend is too busy for, however idle the others are."""

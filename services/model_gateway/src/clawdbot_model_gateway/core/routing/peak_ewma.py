@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from clawdbot_model_gateway.core import circuit_breaker
 from clawdbot_model_gateway.core.errors import BackendAuth, QuotaExhausted, RateLimited
+from clawdbot_model_gateway.core.failures import circuit_breaker
 
 DECAY: Final = 10.0
 """Seconds after which the estimate has fallen to 1/e of what it was."""

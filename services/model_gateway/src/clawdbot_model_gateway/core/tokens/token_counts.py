@@ -29,15 +29,15 @@ from clawdbot_servicekit.structs import to_json
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.provider import TextCounter, TokenCounter
-from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.routing import ANY_MODEL, Target
-from clawdbot_model_gateway.core.token_estimate import (
+from clawdbot_model_gateway.core.routing.router import Router
+from clawdbot_model_gateway.core.routing.routing_table import ANY_MODEL, Target
+from clawdbot_model_gateway.core.tokens.token_estimate import (
     MEDIA_TOKENS,
     MESSAGE_OVERHEAD,
     MIN_UNCERTAINTY,
     estimate_text,
 )
-from clawdbot_model_gateway.core.tokenization import CachingTokenizer, TextCount
+from clawdbot_model_gateway.core.tokens.tokenization import CachingTokenizer, TextCount
 from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
 
 log = structlog.get_logger(__name__)

@@ -1,0 +1,1 @@
+"""Counts tokens: by the backend, by a tokenizer file, or as an estimate."""
