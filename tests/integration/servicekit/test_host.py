@@ -121,9 +121,9 @@ async def test_reflection_finds_every_symbol_of_the_services_and_no_other(tmp_pa
 
 async def test_reflection_can_be_switched_off(tmp_path):
     async with hosting(tmp_path, server={"reflection": False}) as hosted, hosted.insecure() as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await reflected(channel)
-        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        # Without a request: the answer may come before it, and grpc.aio then fails to write.
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+        assert await call.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_a_drain_lets_a_stream_end_and_accepts_no_new_call(tmp_path):

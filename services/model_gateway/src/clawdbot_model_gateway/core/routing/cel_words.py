@@ -51,6 +51,7 @@ _WORDS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]
             r"expression of type '(.*?)' cannot be the operand of a select",
             lambda found: f"{plain_type(found[1])} has no fields",
         ),
+        (r"invalid (?:u?int|double) literal", lambda _: "this is not a number"),
         (r"recursion limit", lambda _: "too many levels of parentheses and operators"),
     )
 )
