@@ -15,7 +15,7 @@ from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.reply_cache.port import CacheKey
 
-from tests.support.gateway_service import gateway
+from tests.support.gateway_service import ended_with_task, gateway
 from tests.support.generate_requests import asks, check_grammar
 from tests.support.redis_server import until
 from tests.support.scripted_provider import FakeProvider, says
@@ -59,10 +59,9 @@ async def ask(served, request=None, rpc="generate", **options):
     """The whole reply, over either RPC."""
     request = request or asks(model="chat", cache=USE)
     if rpc == "generate":
-        return await served.client.gateway.Generate(request, timeout=20, **options)
+        return await ended_with_task(served.client.gateway.Generate(request, timeout=20, **options))
     streamed = StreamGenerateRequest(request=request)
-    stream = served.client.gateway.StreamGenerate(streamed, timeout=20, **options)
-    seen = [event async for event in stream]
+    seen = await ended_with_task(served.client.gateway.StreamGenerate(streamed, timeout=20, **options))
     check_grammar(seen)
     return accumulate(seen)
 

@@ -25,6 +25,17 @@ from clawdbot_servicekit.peers import InProcessPeers
 from tests.support.generate_requests import Event
 
 
+async def ended_with_task(call: Any) -> Any:
+    """The response of a call, or all of its responses. The call ends with the task that awaits it.
+
+    gRPC may lose the cancellation of a task that reads a stream.
+    """
+    try:
+        return await call if hasattr(call, "__await__") else [event async for event in call]
+    finally:
+        call.cancel()
+
+
 class Client:
     """Stubs of both gateway services over one channel."""
 
@@ -47,9 +58,7 @@ class Client:
 
     async def run(self, request: GenerateRequest, rpc: str, seconds: float = 20.0) -> Any:
         """Runs the request to its end, streamed or whole."""
-        if rpc == "generate":
-            return await self.gateway.Generate(request, timeout=seconds)
-        return [event async for event in self.stream(request, seconds)]
+        return await ended_with_task(self.begin(request, rpc, seconds))
 
     async def fault(
         self, request: GenerateRequest, rpc: str = "generate", seconds: float = 20.0

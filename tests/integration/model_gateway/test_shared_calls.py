@@ -131,7 +131,7 @@ async def test_the_last_to_leave_cancels_the_call(tmp_path, rpc):
     script = [events.started("m"), events.text_delta("well"), WAIT]
     async with cached(tmp_path, script, says("new")) as (served, backend):
         calls = [asyncio.create_task(ask(served, rpc=rpc)) for _ in range(3)]
-        await until(lambda: followers(served) == 3)
+        await until(lambda: followers(served) == 3 and backend.open == 1)
         for number, each in enumerate(calls):
             assert backend.open == 1, number
             each.cancel()
