@@ -94,14 +94,16 @@ async def terminal(
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     # The terminal tells its size, not the environment; pytest-xdist sets COLUMNS in its workers.
-    inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    variables = {**os.environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", **(environment or {})}
+    for name in ("COLUMNS", "LINES"):
+        variables.pop(name, None)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *arguments),
         stdin=slave,
         stdout=slave,
         stderr=slave,
         # Nothing answers when prompt_toolkit asks for the position of the cursor.
-        env={**inherited, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", **(environment or {})},
+        env=variables,
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )

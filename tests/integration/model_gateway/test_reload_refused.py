@@ -116,7 +116,7 @@ async def test_what_is_found_after_the_file_was_read_has_its_place_there(config,
         (LATE["a provider"][0], LATE["a provider"][1]),
         (
             "a: {provider: echo}\nlimits: {tenant: {models: {nosuch: {requests: 1/day}}}}",
-            "6: limits: there is no",
+            "6: limits.tenant.models.nosuch: there is no model nosuch",
         ),
         ("a: {provider: echo}\nlimits:\n  redis: 'redis://h:port/0'", "7: limits.redis: not a valid URL"),
     ],
