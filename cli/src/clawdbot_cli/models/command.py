@@ -59,7 +59,7 @@ def show_top(options: ConnectionOptions, key_file: Path | None, interval: float,
         options: where the gateway is.
         key_file: the caller's key.
         interval: seconds between two looks.
-        once: whether to print one look instead; also where stdout is no terminal.
+        once: whether to print the view once; so it does where stdout is not a terminal.
     """
 
     async def action(client: ModelClient, report: Report) -> int:

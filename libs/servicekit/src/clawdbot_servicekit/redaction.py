@@ -85,7 +85,7 @@ class Redactor:
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """Has more exact values hidden, besides those that it knows."""
+        """Hides these exact values as well."""
         self._secrets |= {each for each in secrets if len(each) >= MIN_SECRET_LENGTH}
         exact = sorted(self._secrets, key=len, reverse=True)
         own = [f"(?P<exact>{'|'.join(map(re.escape, exact))})"] if exact else []

@@ -93,7 +93,7 @@ def _lacks(settings: SharedSettings) -> Iterator[str]:
     """What the configuration asks for and the native engine cannot do."""
     server = settings.server
     if find_spec("pygrpc_native") is None:
-        yield "there is no package pygrpc-native on this machine"
+        yield "the package pygrpc-native is not installed"
     if settings.tls.cert_file is not None:
         yield "tls is configured"
     if server.socket is not None:

@@ -95,6 +95,7 @@ class Generation:
                         async for event in events:
                             yield event
                 else:
+                    # As `_events`, written out: each event of nearly every reply passes here.
                     try:
                         async with attempt.within(backend.failure, backend.failure.first_content_timeout):
                             async with await self._open(backend, attempt, send) as events:
