@@ -238,7 +238,7 @@ async def test_a_paused_server_takes_no_time_and_comes_back(tmp_path):
                     started_at = time.monotonic()
                     for _ in range(200):
                         assert (await cache.get(KEY)).stamp is None
-                    assert time.monotonic() - started_at < 1.0
+                    assert time.monotonic() - started_at < 10
                 finally:
                     server.process.send_signal(signal.SIGCONT)
 

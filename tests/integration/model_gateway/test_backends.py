@@ -138,12 +138,13 @@ async def test_silence_after_the_finish_reason_is_success_and_does_not_block_the
     assert time.monotonic() - begun < 3
 
 
-async def test_a_late_end_of_the_stream_does_not_block_the_caller(served, backend):
+async def test_a_late_end_of_the_stream_does_not_block_the_caller(served, backend, monkeypatch):
     """[DONE] has arrived and the connection stays open: the reply is complete."""
+    monkeypatch.setattr("clawdbot_model_gateway.http.response_stream.FINISH_TIMEOUT", 60)
     backend.will(Answer([sse(*text_chunks("Yes.")), HANG]))
     begun = time.monotonic()
     assert finish_of(await served.client.events(asks())) == "stop"
-    assert time.monotonic() - begun < 0.9
+    assert time.monotonic() - begun < 30
 
 
 async def test_usage_after_the_finish_reason_is_waited_for(served, backend):

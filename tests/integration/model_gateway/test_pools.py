@@ -84,7 +84,7 @@ async def test_a_backend_that_does_not_accept_delays_a_switch_for_a_moment_only(
         for target in ("silent/m", "refused/m"):
             began = time.monotonic()
             await served.client.switch("chat", target)
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 5
             await served.client.switch("chat", "a/m")
     with_backlog.close()
 

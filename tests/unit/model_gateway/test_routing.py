@@ -208,7 +208,7 @@ async def test_it_is_known_why_a_backend_did_not_answer():
 async def test_a_switch_takes_effect_for_the_next_request(admin, bench):
     reply = await admin.switch_model(switch("chat", "b/vendor/x"))
     assert names(reply.previous_targets) == ["a/m"]
-    assert 0 < reply.elapsed.ToTimedelta().total_seconds() < 1
+    assert reply.elapsed.ToNanoseconds() > 0
     assert (await bench.generation.generate(asks(model="chat"))).backend == "b"
     assert (await bench.generation.generate(asks())).backend == "a"
 
