@@ -27,9 +27,10 @@ from clawdbot_servicekit.media_policy import MediaPolicy
 from clawdbot_servicekit.structs import TOO_DEEP, exact_json, path_too_deep, plain_from_json
 from msgspec.structs import replace
 
-from clawdbot_dialogue.core.sessions.records import JournalEntry, Lease
+from clawdbot_dialogue.core.sessions.records import JournalEntry, TurnTask
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.ports import ToolBox, ToolOutcomeUnknown, ToolRefused
+from clawdbot_dialogue.core.turns.session_memory import SessionMemory
 from clawdbot_dialogue.core.turns.turn_record import (
     NOT_FINISHED_MESSAGE,
     OUTCOME_UNKNOWN_MESSAGE,
@@ -55,25 +56,28 @@ class PendingCall:
 class TurnJournal:
     """The journal of the current turn, and what earlier turns left in it."""
 
-    def __init__(self, store: SessionStore, lease: Lease, number: int) -> None:
+    def __init__(self, store: SessionStore, task: TurnTask, memory: SessionMemory) -> None:
         self._store = store
-        self._lease = lease
-        self._number = number
+        self._lease = task.lease
+        self._number = task.inbox_turn.turn.number
+        self._attempts = task.inbox_turn.attempts
+        self._memory = memory
         self._entries: dict[str, JournalEntry] = {}
-        self._earlier: dict[str, JournalEntry] = {}
         self._deferred: list[JournalEntry] = []
         self._loaded = False
 
     async def load(self) -> None:
-        """Reads the session's journal from the store, the first time it is called."""
-        if self._loaded:
+        """Reads the session's journal from the store, the first time it is called, unless it is known."""
+        if self._loaded or (self._attempts == 1 and self._memory.once_calls is not None):
             return
         self._loaded = True
+        earlier: dict[str, JournalEntry] = {}
         for entry in await self._store.read_journal(self._lease.session_id):
             if entry.number == self._number:
                 self._entries.setdefault(entry.key, entry)
             elif entry.number < self._number and entry.once:
-                self._earlier[entry.key] = entry
+                earlier[entry.key] = entry
+        self._memory.once_calls = earlier
 
     def started_calls(self) -> list[ToolCallRecord]:
         """Returns every call that an earlier attempt at this turn journalled, with its outcome if known."""
@@ -85,7 +89,7 @@ class TurnJournal:
 
     def get_earlier(self, key: str) -> JournalEntry | None:
         """Returns the last earlier turn's entry with the key, if that call had the effect `once`."""
-        return self._earlier.get(key)
+        return (self._memory.once_calls or {}).get(key)
 
     def defer(self, entry: JournalEntry) -> None:
         """Adds an entry that only matters if another one follows it; it is written with the next one."""

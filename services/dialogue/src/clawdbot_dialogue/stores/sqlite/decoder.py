@@ -80,7 +80,11 @@ def task(session_id: str, row: TaskRow) -> TurnTask:
     if not isinstance(row.snapshot, str):
         raise DecodeError("the snapshot is not text")
     return TurnTask(
-        Lease(session_id, row.token), Session.FromString(row.view), row.snapshot, inbox(session_id, row.turn)
+        Lease(session_id, row.token),
+        Session.FromString(row.view),
+        row.snapshot,
+        inbox(session_id, row.turn),
+        row.newest_flow,
     )
 
 
