@@ -178,7 +178,7 @@ class TurnEngine:
     def _on_commit(self, commit: Commit, seconds: float) -> None:
         """Tells the maintenance loop of the turn's timers, and observers of its end."""
         self._on_timers_set(commit.set_timers)
-        for subject in hook_events(commit.result, seconds):
+        for subject in hook_events(commit.result, seconds, self._hooks.observes):
             self._hooks.observe(subject)
 
     def _on_timers_set(self, timers: Mapping[str, float]) -> None:

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord
 from clawdbot.model_gateway.v1.generation_pb2 import (
-    PRIORITY_INTERACTIVE,
-    GenerateRequest,
+    StreamGenerateRequest,
     StreamGenerateResponse,
     ToolChoice,
 )
@@ -22,7 +21,7 @@ from clawdbot_dialogue.core.machine.effects import Generate
 from clawdbot_dialogue.core.machine.events import GenerationFailed, GenerationFinished
 from clawdbot_dialogue.core.sessions.records import JournalEntry
 from clawdbot_dialogue.core.turns.history import History
-from clawdbot_dialogue.core.turns.model_call import call_model
+from clawdbot_dialogue.core.turns.model_call import call_model, new_request
 from clawdbot_dialogue.core.turns.ports import GenerationError, ToolRefused, TurnDependencies
 from clawdbot_dialogue.core.turns.tool_calls import REPEATABLE_EFFECTS, PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord, error_result
@@ -94,7 +93,7 @@ class Generation:
         """The model's message of one round, emitted as it arrives."""
         request = self._request(number, tools)
         message = await call_model(self._dependencies.gateway, request, self._record, show=self._show)
-        self._assign_call_ids(number, message, request.messages)
+        self._assign_call_ids(number, message, request.request.messages)
         self._record.reply_finished(message)
         return message
 
@@ -117,15 +116,11 @@ class Generation:
                     call.id = f"t{self._record.turn.number}-{self._effect.generation_id}-{number}-{index}"
                 used.add(call.id)
 
-    def _request(self, number: int, tools: Mapping[str, Tool]) -> GenerateRequest:
-        turn = self._record.turn
-        request = GenerateRequest(
-            model=self._effect.model,
-            priority=PRIORITY_INTERACTIVE,
-            request_id=f"{turn.id}/{self._effect.generation_id}/{number}",
-            metadata={"session_id": turn.session_id, "turn_id": turn.id},
-            tools=[tool.spec for tool in tools.values()],
-        )
+    def _request(self, number: int, tools: Mapping[str, Tool]) -> StreamGenerateRequest:
+        request_id = f"{self._effect.generation_id}/{number}"
+        wire_request = new_request(self._record.turn, self._effect.model, request_id)
+        request = wire_request.request
+        request.tools.extend([tool.spec for tool in tools.values()])
         if self._effect.instructions:
             request.messages.add(role=ROLE_SYSTEM, parts=[Part(text=self._effect.instructions)])
         self._history.append_to(request)
@@ -133,7 +128,7 @@ class Generation:
         if tools and number == self._dependencies.limits.tool_rounds:
             # The last round: the model has to reply now.
             request.tool_choice.mode = ToolChoice.MODE_NONE
-        return request
+        return wire_request
 
     async def _run_tools(self, number: int, message: Message, tools: Mapping[str, Tool]) -> None:
         """Runs the calls of a round; a call of a tool that the state does not allow gets an error result."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
 from clawdbot.common.v1.tool_pb2 import ToolSpec
-from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_INTERACTIVE, GenerateRequest, ToolChoice
+from clawdbot.model_gateway.v1.generation_pb2 import StreamGenerateRequest, ToolChoice
 from clawdbot.plugins.v1.tool_service_pb2 import Tool
 from clawdbot_servicekit.structs import plain_from_json, to_plain, to_struct
 
@@ -18,7 +18,7 @@ from clawdbot_dialogue.core.machine.effects import Interpret
 from clawdbot_dialogue.core.machine.events import InterpretationFailed, Interpreted
 from clawdbot_dialogue.core.sessions.records import JournalEntry
 from clawdbot_dialogue.core.turns.history import History
-from clawdbot_dialogue.core.turns.model_call import call_model
+from clawdbot_dialogue.core.turns.model_call import call_model, new_request
 from clawdbot_dialogue.core.turns.ports import GenerationError, ToolRefused, TurnDependencies
 from clawdbot_dialogue.core.turns.tool_calls import REPEATABLE_EFFECTS, PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
@@ -90,20 +90,16 @@ class CommandGeneration:
         self._journal.defer(JournalEntry(turn, key, record=message.SerializeToString(), done=True))
         return message
 
-    def _request(self, number: int, tools: Mapping[str, Tool]) -> GenerateRequest:
-        turn = self._record.turn
-        request = GenerateRequest(
-            model=self._effect.model,
-            priority=PRIORITY_INTERACTIVE,
-            request_id=f"{turn.id}/{self._effect.interpretation_id}/{number}",
-            metadata={"session_id": turn.session_id, "turn_id": turn.id},
-            tools=[*(tool.spec for tool in tools.values()), *self._offered.values()],
-        )
+    def _request(self, number: int, tools: Mapping[str, Tool]) -> StreamGenerateRequest:
+        request_id = f"{self._effect.interpretation_id}/{number}"
+        wire_request = new_request(self._record.turn, self._effect.model, request_id)
+        request = wire_request.request
+        request.tools.extend([*(tool.spec for tool in tools.values()), *self._offered.values()])
         request.tool_choice.mode = ToolChoice.MODE_REQUIRED
         request.messages.add(role=ROLE_SYSTEM, parts=[Part(text=self._effect.instructions)])
         self._history.append_to(request)
         request.messages.extend(self._record.transcript())
-        return request
+        return wire_request
 
     def _proposals(self, message: Message, tools: Mapping[str, Tool]) -> list[Proposal]:
         """The commands that were called, and calls of unknown names: the machine refuses those."""

@@ -19,7 +19,6 @@ from clawdbot_dialogue.core.sessions.view import (
     encode_snapshot,
     session_from_snapshot,
     to_timestamp,
-    touch,
 )
 from clawdbot_dialogue.core.turns.inputs import input_digest, session_started_event
 from clawdbot_dialogue.core.turns.step_loop import StepLoop
@@ -47,7 +46,7 @@ def run_opening(flows: FlowLookup, start: SessionStart) -> tuple[NewSession, Sna
     An opening in which nothing is said leaves no turn: the session is stored as the flow left it, at
     revision 0.
     """
-    session, now = session_from_snapshot(start.session, start.snapshot), start.now
+    session, now = start.session, start.now
     turn = Turn(
         id=turn_id(session.id, 1),
         session_id=session.id,
@@ -61,14 +60,12 @@ def run_opening(flows: FlowLookup, start: SessionStart) -> tuple[NewSession, Sna
         # It needs a tool or a model: nothing of this run is kept, and the turn starts from the beginning.
         to_run = NewTurn(session.tenant, session.id, turn, input_digest(turn))
         snapshot = start.snapshot
+        session = session_from_snapshot(session, snapshot)
         return NewSession(
             session, encode_snapshot(snapshot), start.request_id, start.digest, to_run
         ), snapshot
-    after = session_from_snapshot(session, loop.snapshot)
-    opening = None
-    if record.has_text:
-        after = touch(after, now)
-        opening = record.end(TURN_STATUS_DONE, after, now)
+    after = session_from_snapshot(session, loop.snapshot, now if record.has_text else None)
+    opening = record.end(TURN_STATUS_DONE, after, now) if record.has_text else None
     new = NewSession(
         after,
         encode_snapshot(loop.snapshot),

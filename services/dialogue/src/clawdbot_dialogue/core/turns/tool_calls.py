@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from clawdbot.common.v1.message_pb2 import ToolCall, ToolResult
@@ -42,7 +42,7 @@ REPEATABLE_EFFECTS: Final = (TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE)
 """Effects that allow a second call. A tool that declares none counts as `once`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PendingCall:
     """A call that is about to be made."""
 
@@ -51,6 +51,11 @@ class PendingCall:
     call: ToolCall
     once: bool
     """Whether it has the effect `once`: a second call would act a second time."""
+    digest: bytes = field(init=False)
+    """Of tool and arguments."""
+
+    def __post_init__(self) -> None:
+        self.digest = call_digest(self.call)
 
 
 class TurnJournal:
@@ -106,7 +111,12 @@ class TurnJournal:
     def intent(self, pending: PendingCall) -> JournalEntry:
         """Returns the entry that says that a call is about to be made."""
         call = ToolCallRecord(call=pending.call).SerializeToString()
-        return JournalEntry(self._number, pending.key, call_digest(pending.call), pending.once, call)
+        return JournalEntry(self._number, pending.key, pending.digest, pending.once, call)
+
+    def outcome(self, pending: PendingCall, record: ToolCallRecord) -> JournalEntry:
+        """Returns the entry that says how a call ended."""
+        data = record.SerializeToString()
+        return JournalEntry(self._number, pending.key, pending.digest, pending.once, data, done=True)
 
     @property
     def has_entries(self) -> bool:
@@ -185,7 +195,7 @@ class ToolCaller:
             tool=call.name,
             arguments=call.arguments,
             arguments_json=call.arguments_json,
-            request_id=f"{self._context.turn_id}/{pending.key}/{call_digest(call)[:8].hex()}",
+            request_id=f"{self._context.turn_id}/{pending.key}/{pending.digest[:8].hex()}",
             context=self._context,
         )
         self._sent.add(pending.key)
@@ -209,9 +219,8 @@ class ToolCaller:
             if outcome.HasField("structured"):
                 record.result.structured.CopyFrom(outcome.structured)
                 record.result.structured_json = outcome.structured_json
-        done = replace(self._journal.intent(pending), record=record.SerializeToString(), done=True)
         try:
-            await self._journal.write([done])
+            await self._journal.write([self._journal.outcome(pending, record)])
         except asyncio.CancelledError:
             # The turn ends here, but the result is known.
             self._record.call_finished(record)
@@ -220,17 +229,17 @@ class ToolCaller:
 
     def _is_journalled(self, pending: PendingCall) -> bool:
         entry = self._journal.get(pending.key)
-        return entry is not None and entry.digest == call_digest(pending.call)
+        return entry is not None and entry.digest == pending.digest
 
     def _known_outcome(self, pending: PendingCall) -> ToolCallRecord | None:
         """The outcome of the call if the journal decides it; None if the call is to be made."""
         entry = self._journal.get(pending.key)
-        if entry is not None and entry.digest == call_digest(pending.call):
+        if entry is not None and entry.digest == pending.digest:
             if entry.done:
                 return _replay(entry, pending.call)
             return outcome_unknown_record(pending.call) if pending.once else None
         earlier = self._journal.get_earlier(pending.key)
-        if earlier is None or not pending.once or earlier.digest != call_digest(pending.call):
+        if earlier is None or not pending.once or earlier.digest != pending.digest:
             return None
         return _replay(earlier, pending.call) if earlier.done else outcome_unknown_record(pending.call)
 
