@@ -81,7 +81,7 @@ async def _engine() -> AsyncIterator[tuple[SessionAdmin, TurnEngine]]:
         lease_owners=OwnerRegistry().register(),
         limits=TurnLimits(),
         clock=time.time,
-        refresh_flows=deployments.refresh,
+        load_flows=deployments.catch_up,
     )
     await engine.start()
     try:
