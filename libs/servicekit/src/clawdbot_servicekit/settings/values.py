@@ -200,6 +200,16 @@ class Section(BaseModel):
                 filled[name] = read_secret(file_key, filled.pop(file_key))
         return filled
 
+    def files(self) -> Iterator[Path]:
+        """The files that it names, also in its inner sections; not those of secrets, which have been read."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for each in value if isinstance(value, tuple) else (value,):
+                if isinstance(each, Path):
+                    yield each
+                elif isinstance(each, Section):
+                    yield from each.files()
+
     @classmethod
     def secret_fields(cls) -> tuple[str, ...]:
         """The names of the fields that hold a Secret."""

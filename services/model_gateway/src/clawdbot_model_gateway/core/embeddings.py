@@ -76,7 +76,7 @@ class Embeddings:
     ) -> None:
         self._lifecycle = CallLifecycle(router, hooks, draw, accounts)
         self._backends = backends
-        self._limits = limits
+        self.limits = limits
         self._vectors = vectors
 
     async def embed(self, request: EmbedRequest) -> EmbedResponse:
@@ -87,7 +87,7 @@ class Embeddings:
             UnknownModel: its model does not exist.
             ModelError: no backend could answer; CannotEmbed where no target supports embeddings.
         """
-        violations = [*_violations(request, self._limits)]
+        violations = [*_violations(request, self.limits)]
         if violations:
             raise InvalidRequest(violations)
         labels = GenerateRequest(model=request.model)
