@@ -295,7 +295,8 @@ class _Worker:
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.signal(signal.SIGHUP, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: stop.drain())
-        os.set_inheritable(self._context.descriptor, False)  # not for this process's own children
+        for each in (self._context.descriptor, self._context.configuration):
+            os.set_inheritable(each, False)  # not for this process's own children
         channel = await ControlChannel.from_socket(socket.socket(fileno=self._context.descriptor))
         receiving = asyncio.create_task(self._receive(channel, stop))
         beating = asyncio.create_task(self._send_heartbeats(channel))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 from clawdbot_servicekit.errors import StartupError
@@ -32,6 +32,9 @@ RETIRE_POLL: Final = 0.1
 """Seconds between two looks whether it has become idle."""
 
 
+Read: TypeAlias = Callable[[], tuple[BackendPlan, Callable[[], None]]]
+
+
 class BackendMaker(Protocol):
     """Makes the backends of a plan. Its methods run in a thread."""
 
@@ -50,6 +53,7 @@ class BackendLifecycle:
         backends: those of the plan, made and not started.
         read: reads the configuration again; raises StartupError. It runs in a thread. Beside the plan it
             returns what puts all else in place, once the plan is: that MUST NOT fail.
+        read_accepted: the same, as another worker has put it in place.
         factory: makes backends.
         router: gets the routing table.
         drains: forgets the backends that are removed.
@@ -62,7 +66,8 @@ class BackendLifecycle:
         plan: BackendPlan,
         backends: BackendSet,
         *,
-        read: Callable[[], tuple[BackendPlan, Callable[[], None]]],
+        read: Read,
+        read_accepted: Read,
         factory: BackendMaker,
         router: Router,
         drains: DrainStore,
@@ -72,6 +77,7 @@ class BackendLifecycle:
         self._plan = plan
         self._backends = backends
         self._read = read
+        self._read_accepted = read_accepted
         self._factory = factory
         self._router = router
         self._drains = drains
@@ -117,8 +123,11 @@ class BackendLifecycle:
         Raises:
             StartupError: it is invalid; nothing has changed.
         """
+        return await self._reload(self._read)
+
+    async def _reload(self, read: Read) -> Reload:
         async with self._turn:
-            plan, made, put_rest_in_place = await asyncio.to_thread(self._prepare)
+            plan, made, put_rest_in_place = await asyncio.to_thread(self._prepare, read)
             old, aliases = {**self._backends}, self._router.configured.aliases
             try:
                 with plan.locating_errors():
@@ -175,15 +184,15 @@ class BackendLifecycle:
 
     async def _follow(self, number: int) -> None:
         try:
-            await self.reload()
+            await self._reload(self._read_accepted)
         except StartupError as error:
             log.error("reload_refused", reason=str(error))  # noqa: TRY400 - an operator can fix it
         else:
             self._load.reloads = number
 
-    def _prepare(self) -> tuple[BackendPlan, dict[str, Backend], Callable[[], None]]:
+    def _prepare(self, read: Read) -> tuple[BackendPlan, dict[str, Backend], Callable[[], None]]:
         """The new plan, its backends that differ from those in use, and what puts all else in place."""
-        plan, put_rest_in_place = self._read()
+        plan, put_rest_in_place = read()
         if self._plan.is_configured and not plan.is_configured:
             # An emptied file or a lost one must not put a toy model in the place of the real ones.
             raise StartupError(

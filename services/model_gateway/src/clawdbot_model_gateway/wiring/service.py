@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint
 from typing import Final
 
@@ -42,7 +43,7 @@ from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAlia
 from clawdbot_model_gateway.wiring.backends import BackendFactory
 from clawdbot_model_gateway.wiring.cache import cache_rules, cached_replies, similar_requests
 from clawdbot_model_gateway.wiring.limits import Accounts
-from clawdbot_model_gateway.wiring.reload import check_fixed
+from clawdbot_model_gateway.wiring.reload import RELOADED, check_fixed
 
 FOLDER: Final = "model_gateway"
 """Below state_dir."""
@@ -88,8 +89,8 @@ def build(
     override_store = FileAliasOverrideStore(folder) if switching else InMemoryAliasOverrideStore()
     router = Router(override_store, backends)
 
-    def read() -> tuple[BackendPlan, Callable[[], None]]:
-        new = settings.read_again()
+    def read(*, accepted: bool) -> tuple[BackendPlan, Callable[[], None]]:
+        new = settings.read_again(accepted=accepted)
         new_plan = plan_backends(new, providers, find_local_model())
         with new.locating_errors():
             check_fixed(settings, new)
@@ -98,13 +99,15 @@ def build(
         def put_in_place() -> None:
             configure_limits()
             calls.configure(new.gateway)
+            settings.accept(new, RELOADED)
 
         return new_plan, put_in_place
 
     lifecycle = BackendLifecycle(
         plan,
         backends,
-        read=read,
+        read=partial(read, accepted=False),
+        read_accepted=partial(read, accepted=True),
         factory=factory,
         router=router,
         drains=drains,
