@@ -65,7 +65,7 @@ class Generation:
     ) -> None:
         self._lifecycle = CallLifecycle(router, hooks, draw, accounts)
         self._backends = backends
-        self._limits = limits
+        self.limits = limits
         self._replies = replies
         self._validators = validator_processes()
 
@@ -85,7 +85,7 @@ class Generation:
         return self._reply(request, _send_streaming)
 
     async def _reply(self, request: GenerateRequest, send: Send) -> AsyncGenerator[Event]:
-        validate_request(request, self._limits)
+        validate_request(request, self.limits)
         with await self._lifecycle.start(request) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]

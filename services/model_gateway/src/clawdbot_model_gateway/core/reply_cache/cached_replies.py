@@ -48,11 +48,9 @@ class CachedReplies:
     def __init__(
         self, rules: CacheRules, memory: ReplyCache, shared: ReplyCache | None, metrics: CacheMetrics
     ) -> None:
-        self.use = rules.use
-        """How a request uses the cache at a backend; None: not at all."""
         self.vectors = CachedVectors(rules, memory, shared, metrics)
         """The same caches, for Embed."""
-        self._max_ttl = rules.max_ttl
+        self.configure(rules)
         self._memory = memory
         self._shared = shared
         self._metrics = metrics
@@ -63,6 +61,12 @@ class CachedReplies:
 
         A flush ends joining, and not the call.
         """
+
+    def configure(self, rules: CacheRules) -> None:
+        """Applies other rules, from the next request on."""
+        self.use = self.vectors.use = rules.use
+        """How a request uses the cache at a backend; None: not at all."""
+        self._max_ttl = self.vectors.max_ttl = rules.max_ttl
 
     async def start(self) -> None:
         """Opens the caches; raises StartupError for what an operator can fix."""
