@@ -50,27 +50,38 @@ async def chat(stub: DialogueServiceStub, times: list[float]) -> None:
     """A conversation with the model."""
     session = (await stub.CreateSession(pb.CreateSessionRequest(flow="chat"))).session
     for _ in range(TURNS):
-        request = pb.StreamTurnRequest(session_id=session.id, text="What can you do for me?")
-        watch, pieces = Stopwatch(), 0
-        async for event in stub.StreamTurn(request):
-            pieces += len(event.text_delta.text) // len("word ")
-        if pieces != PIECES:
-            raise AssertionError(f"a reply had {pieces} pieces")
+        watch = Stopwatch()
+        await chat_turn(stub, session.id)
         times.append(watch.seconds())
+
+
+async def chat_turn(stub: DialogueServiceStub, session_id: str) -> None:
+    """One turn, whose reply is streamed."""
+    request = pb.StreamTurnRequest(session_id=session_id, text="What can you do for me?")
+    pieces = 0
+    async for event in stub.StreamTurn(request):
+        pieces += len(event.text_delta.text) // len("word ")
+    if pieces != PIECES:
+        raise AssertionError(f"a reply had {pieces} pieces")
 
 
 async def book(stub: DialogueServiceStub, times: list[float]) -> None:
     """A booking by rules and a tool; no model is asked."""
     session = (await stub.CreateSession(pb.CreateSessionRequest(flow="book_table"))).session
-    number = next(BOOKINGS)
-    day = datetime.now(UTC).date() + timedelta(days=1 + number % DAYS)
-    evening = 17 + number // DAYS % 5
-    for text in (f"A table for 2 on {day:%d %B %Y} at {evening}:00, please. My name is Ann.", "yes"):
+    for text in booking():
         watch = Stopwatch()
         turn = (await stub.SendTurn(pb.SendTurnRequest(session_id=session.id, text=text))).turn
         times.append(watch.seconds())
     if "Booked" not in turn.replies[-1].parts[0].text:
         raise AssertionError(f"not booked: {turn.replies}")
+
+
+def booking() -> tuple[str, str]:
+    """What is said to book a table that is still free."""
+    number = next(BOOKINGS)
+    day = datetime.now(UTC).date() + timedelta(days=1 + number % DAYS)
+    evening = 17 + number // DAYS % 5
+    return f"A table for 2 on {day:%d %B %Y} at {evening}:00, please. My name is Ann.", "yes"
 
 
 ROWS: dict[str, tuple[str, Conversation, float]] = {

@@ -52,12 +52,16 @@ class Figure:
     holds: bool | None = None
     """Whether the goal is met; None where there is none yet."""
     conditions: dict[str, object] = field(default_factory=dict)
+    report: str = ""
+    """What is printed below the table."""
 
     def write(self) -> None:
         """Writes build/bench/NAME.json."""
         OUTPUT.mkdir(parents=True, exist_ok=True)
         path = OUTPUT / f"{self.name}.json"
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        fields = asdict(self)
+        del fields["report"]
+        path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
 
 def conditions(**extra: object) -> dict[str, object]:
