@@ -42,15 +42,17 @@ class MessageQueue:
             return
         self._messages.append(message)
         self._free_bytes -= len(message)
-        _wake(self._readers)
+        if self._readers:
+            _wake(self._readers)
+
+    @property
+    def full(self) -> bool:
+        """Whether a writer should wait until something is read."""
+        return bool(self._messages) and (self._free_bytes <= 0 or len(self._messages) >= MAX_MESSAGES)
 
     async def writable(self) -> None:
         """Returns when one more message fits, or when the queue is closed."""
-        while (
-            not self.closed
-            and self._messages
-            and (self._free_bytes <= 0 or len(self._messages) >= MAX_MESSAGES)
-        ):
+        while self.full and not self.closed:
             await self._wait(self._writers)
 
     async def get(self) -> bytes | None:
@@ -68,8 +70,9 @@ class MessageQueue:
     def close(self) -> None:
         """Ends the queue; the reader still gets the messages that wait."""
         self.closed = True
-        _wake_all(self._readers)
-        _wake_all(self._writers)
+        for waiters in (self._readers, self._writers):
+            while waiters:
+                _wake(waiters)
 
     def discard(self) -> None:
         """Closes the queue and drops the messages that wait."""
@@ -96,10 +99,3 @@ def _wake(waiters: Waiters) -> None:
         if not waiter.done():
             waiter.set_result(None)
             return
-
-
-def _wake_all(waiters: Waiters) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_result(None)
-    waiters.clear()

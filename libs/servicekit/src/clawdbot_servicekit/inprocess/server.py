@@ -33,7 +33,7 @@ class _HandlerCallDetails:
 class InProcessServer(HandlerTarget):
     """Takes handlers like a grpc.aio.Server, for InProcessChannels. Make it inside the loop."""
 
-    reads_requests = True
+    reads_requests = False
 
     def __init__(self, max_message: int = -1) -> None:
         """A server without handlers.
@@ -69,7 +69,7 @@ class InProcessServer(HandlerTarget):
             metadata: what the caller sends, in any form that grpc.aio accepts.
             timeout: seconds; None for no deadline.
         """
-        headers = (*to_metadata(metadata), *to_metadata(tracing.headers()))
+        headers = to_metadata((*(metadata or ()), *tracing.headers()))
         rpc = Rpc(self._loop, headers, timeout, self._max_message)
         if self._stopped:
             rpc.terminate(grpc.StatusCode.UNAVAILABLE, STOPPED)
