@@ -76,6 +76,8 @@ _AT_START_OF_WORD: Final = (
 )
 """Tried only where no letter or digit precedes: that takes a quarter of the time."""
 _PATTERNS: Final = (_PEM, rf"(?<!\w)(?:{'|'.join(_AT_START_OF_WORD)})")
+_SAFE_TYPES: Final = (int, float, type(None))
+"""Of values that hold nothing to hide."""
 _KEPT: Final = ("named", "scheme", "userinfo")
 """Groups that precede what is hidden, and stay."""
 
@@ -112,7 +114,7 @@ class Redactor:
         """The same for dicts, lists and tuples; values of sensitive keys are hidden as a whole."""
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, bool | int | float) or value is None:
+        if isinstance(value, _SAFE_TYPES):
             return value
         if isinstance(value, Mapping):
             return {self.value(key): self.item(key, inner) for key, inner in value.items()}
@@ -124,7 +126,7 @@ class Redactor:
         """One entry of a mapping."""
         if isinstance(key, str) and key.lower() in SENSITIVE_KEYS and value is not None:
             return MARK
-        return self.value(value)
+        return self.text(value) if isinstance(value, str) else self.value(value)
 
 
 def _replacement(match: re.Match[str]) -> str:
