@@ -7,6 +7,7 @@ terminated; the server's task is cancelled when the client is gone.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -51,7 +52,7 @@ class Rpc:
             max_message: maximum size of a message in bytes; -1 for no limit.
         """
         self._loop = loop
-        self._max_message = max_message
+        self._max_message = max_message if max_message >= 0 else sys.maxsize
         self.metadata = metadata
         self.requests = MessageQueue(loop)
         self.responses = MessageQueue(loop)
@@ -99,7 +100,8 @@ class Rpc:
 
     def send_request(self, message: bytes) -> None:
         """Sends a request, even if the queue is full."""
-        self._check_size("SERVER", message)
+        if len(message) > self._max_message:
+            self._refuse("SERVER", message)
         self.requests.put(message)
 
     async def receive_response(self) -> bytes | None:
@@ -109,7 +111,7 @@ class Rpc:
         except asyncio.CancelledError:
             self.cancel()
             raise
-        if self.server_status is not None and self.status is None and self.responses.empty:
+        if self.server_status is not None and self.status is None and not self.responses.messages:
             self._end(self.server_status)
         return message
 
@@ -156,7 +158,8 @@ class Rpc:
             self.send_initial_metadata()
         if self.responses.full:
             await self.responses.writable()
-        self._check_size("CLIENT", message)
+        if len(message) > self._max_message:
+            self._refuse("CLIENT", message)
         if self.status is not None:
             raise grpc.aio.InternalError("the call has ended")
         self.responses.put(message)
@@ -168,17 +171,17 @@ class Rpc:
         self.server_status = status
         self.send_initial_metadata()
         if message is not None:
-            self._check_size("CLIENT", message)
+            if len(message) > self._max_message:
+                self._refuse("CLIENT", message)
             self.responses.put(message)
         self.responses.close()
         self.requests.discard()
-        if (self.responses.empty or self.unary_response) and self.status is None:
+        if (not self.responses.messages or self.unary_response) and self.status is None:
             self._end(status)
 
-    def _check_size(self, receiver: str, message: bytes) -> None:
-        if 0 <= self._max_message < len(message):
-            details = TOO_LARGE.format(receiver, "Received", len(message), self._max_message)
-            self.terminate(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
+    def _refuse(self, receiver: str, message: bytes) -> None:
+        details = TOO_LARGE.format(receiver, "Received", len(message), self._max_message)
+        self.terminate(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
 
     def _end(self, status: Status) -> None:
         self.status = status
