@@ -149,12 +149,16 @@ async def test_a_drain_lets_a_stream_end_and_accepts_no_new_call(tmp_path):
 
 async def test_calls_that_outlast_the_grace_end_with_unavailable(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
-        stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(1_000_000, 0.01)))
-        await anext(stream)
+        stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+        streams = [aiter(stub.InvokeTool(ticks(1_000_000, 0.01))) for _ in range(50)]
+        await asyncio.gather(*(anext(each) for each in streams))
         await hosted.host.stop(0.05)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            [event async for event in stream]
-        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        for stream in streams:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                [event async for event in stream]
+            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+            # The server has sent it: the connection did not just end.
+            assert caught.value.details() in {"The server has stopped.", "Cancelling all calls"}
         assert hosted.trial.tools.running == 0
 
 

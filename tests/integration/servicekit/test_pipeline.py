@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import asynccontextmanager
 
 import grpc
@@ -158,13 +159,18 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    *, limit=100, deadlines=(60.0, 600.0), exempt=False, identify=lambda *_: Caller(tenant="acme")
+    *,
+    limit=100,
+    deadlines=(60.0, 600.0),
+    exempt=False,
+    identify=lambda *_: Caller(tenant="acme"),
+    max_response=sys.maxsize,
 ):
     records, things, admission = [], Things(), Admission(limit)
     target, in_process_server = make_engine_server(), InProcessServer()
     server = target.server
     registrar = HandlerRegistrar(
-        Pipeline(admission, identify, Deadlines(*deadlines), records.append),
+        Pipeline(admission, identify, Deadlines(*deadlines), records.append, max_response),
         (target, in_process_server),
         ERRORS,
         exempt=exempt,
@@ -263,6 +269,17 @@ async def test_the_default_and_the_maximum_deadline_end_a_call_with_a_reason_and
         assert (remote.code, remote.reason) == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
         assert served.things.closed.is_set()
         assert (await served.recorded()).code == "DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("name", ["One", "Many", "Gather", "Talk"])
+async def test_a_response_that_is_too_large_ends_the_call_with_a_reason_and_its_servicer(name):
+    async with serving(max_response=3) as served:
+        remote = remote_error(await served.error_of(name, "note"))
+        assert (remote.code, remote.reason) == ("RESOURCE_EXHAUSTED", "RESPONSE_TOO_LARGE")
+        assert "at most 3 are allowed" in remote.message
+        record = await served.recorded()
+        assert (record.code, record.reason) == ("RESOURCE_EXHAUSTED", "RESPONSE_TOO_LARGE")
+        assert served.things.closed.is_set() == (name == "Many")
 
 
 async def test_a_callers_own_deadline_applies_to_the_servicer():

@@ -70,6 +70,12 @@ SHARED_RULES: Final[Mapping[type[Exception], ErrorRule]] = {
         "MALFORMED_MESSAGE",
         "The request to {rpc} cannot be decoded: {problem}.",
     ),
+    errors.ResponseTooLarge: ErrorRule(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "RESPONSE_TOO_LARGE",
+        "A message of the response has {size} bytes; at most {limit} are allowed. Ask for less, or raise "
+        "server.max_message, and the client's own limit with it.",
+    ),
     errors.Unauthenticated: ErrorRule(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "{explanation}"),
     errors.PermissionDenied: ErrorRule(
         grpc.StatusCode.PERMISSION_DENIED,

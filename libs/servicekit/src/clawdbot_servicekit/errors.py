@@ -5,6 +5,7 @@ A service also has exceptions of its own; `error_table` maps both kinds to a gRP
     ServiceError
     ├── InvalidRequest      fields are invalid, with their paths
     ├── MalformedMessage    the bytes are not a message of the RPC's request type
+    ├── ResponseTooLarge    the response exceeds the limit of a message
     ├── Unauthenticated     no key, or an unknown one
     ├── PermissionDenied    the key lacks the scope
     ├── LocalOnly           an admin call from elsewhere, to a server without keys
@@ -59,6 +60,15 @@ class MalformedMessage(ServiceError):
         self.rpc = rpc
         self.problem = problem
         super().__init__(f"a request to {rpc} cannot be decoded: {problem}")
+
+
+class ResponseTooLarge(ServiceError):
+    """A response, or one message of a stream, that may not be sent."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(f"a message of {size} bytes; the limit is {limit}")
 
 
 class Unauthenticated(ServiceError):

@@ -71,6 +71,7 @@ class Host:
             self._identity.identify,
             Deadlines(settings.server.default_deadline, settings.server.max_deadline),
             self._observe,
+            settings.server.max_message,
         )
         self._inprocess = InProcessServer(settings.server.max_message)
         self._channel = InProcessChannel(self._inprocess)

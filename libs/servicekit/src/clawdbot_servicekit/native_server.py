@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
+import grpc
 from pygrpc_native import STREAM_CLOSED, STREAM_FULL
 from pygrpc_native.aio import Server
 from typing_extensions import override
@@ -20,6 +21,8 @@ IO_THREADS: Final = 1
 """For HTTP/2. One keeps up with several interpreters; the package's two hand each message to each other."""
 FLUSH_TIME: Final = 0.1
 """Seconds for replies to be sent after their calls have ended."""
+UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE.value[0]
+STOPPED: Final = "The server has stopped."
 FIRST_PAUSE: Final = 0.001
 LAST_PAUSE: Final = 0.05
 """Seconds before a message is offered again to a stream whose reader is slow."""
@@ -36,18 +39,30 @@ class NativeServer(Server):
     async def stop(self, grace: float | None) -> None:
         """Stops as grpc.aio's does: calls end within the grace, which a second call without one ends.
 
-        The package closes its connections with what it has not sent yet, so that the last replies get a
-        moment.
+        The package closes its connections with what it has not sent yet. So those that are left get their
+        status first, and all that was said has a moment to be sent.
         """
         if grace:
             tasks = [call.task for call in self._calls.values() if call.task is not None]
             fallback = [] if self._fallback is None else [asyncio.create_task(self._fallback.stop(grace))]
             if tasks or fallback:
                 await asyncio.wait([*tasks, *fallback], timeout=grace)
+        if await self._end_calls() or grace:
             await asyncio.sleep(FLUSH_TIME)
         # The package would wait for an earlier call of `stop`, which may have been cancelled.
         self._stopping = False
         await super().stop(None)
+
+    async def _end_calls(self) -> int:
+        """Ends the calls that are left with UNAVAILABLE, refuses those that come now; how many were left."""
+        self._stopping = True
+        front: Any = self._front
+        left = {call.call_id: call.task for call in self._calls.values() if call.task is not None}
+        for call_id, task in left.items():
+            front.fail(call_id, UNAVAILABLE, STOPPED)
+            task.cancel()
+        await asyncio.gather(*left.values(), return_exceptions=True)
+        return len(left)
 
     @override
     async def _send(self, call: Any, context: Any, response: Any) -> bool:

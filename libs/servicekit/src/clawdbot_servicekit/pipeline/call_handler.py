@@ -16,20 +16,28 @@ import grpc.aio
 
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.pipeline.call_scope import CallScope, abort, status_name
-from clawdbot_servicekit.pipeline.types import Context, Handler, Pipeline, Request
+from clawdbot_servicekit.pipeline.types import Context, Encode, Handler, Pipeline, Request
 
 
 class CallHandler:
     """One RPC in its pipeline: `run` replaces the servicer's method."""
 
     def __init__(
-        self, pipeline: Pipeline, errors: ErrorTable, method: str, request: Request, handler: Handler
+        self,
+        pipeline: Pipeline,
+        errors: ErrorTable,
+        method: str,
+        *,
+        request: Request,
+        handler: Handler,
+        encode: Encode,
     ) -> None:
         self._pipeline = pipeline
         self._errors = errors
         self._request = request
         self._method = method
         self._handler = handler
+        self._encode = encode
 
     async def run(self, requests: Any, context: Context) -> Any:
         """Runs the handler; maps exceptions to a gRPC status."""
@@ -38,6 +46,8 @@ class CallHandler:
             scope.enter()
             request = await self._request(requests, context)
             response = await self._handler(request, context)
+            if response is not None:
+                response = self._encode(response)
             scope.code = status_name(context.code())
         except (Exception, asyncio.CancelledError) as error:
             await scope.fail(error)

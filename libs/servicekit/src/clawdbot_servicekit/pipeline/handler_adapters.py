@@ -9,7 +9,7 @@ from typing import Any
 import grpc.aio
 
 from clawdbot_servicekit.errors import MalformedMessage, NotImplementedYet
-from clawdbot_servicekit.pipeline.types import Context, Handler, Request
+from clawdbot_servicekit.pipeline.types import Context, Encode, Handler, Request
 
 Method = Callable[[Any, Context], Any]
 
@@ -43,24 +43,24 @@ def decoded_request(decode: Callable[[bytes], Any]) -> Request:
     return read
 
 
-def unary_response(method: Method, name: str) -> Handler:
-    """Adapts a method with a single response."""
-    return method if inspect.iscoroutinefunction(method) else _from_function(method, name)
+def unary_response(method: Method, name: str, encode: Encode) -> Handler:
+    """Adapts a method with a single response, which is encoded later."""
+    return method if inspect.iscoroutinefunction(method) else _from_function(method, name, encode)
 
 
-def streaming_response(method: Method, name: str) -> Handler:
+def streaming_response(method: Method, name: str, encode: Encode) -> Handler:
     """Adapts a method with a stream of responses: an async generator, or a coroutine that writes."""
     if inspect.isasyncgenfunction(method):
-        return _from_generator(method)
-    return method if inspect.iscoroutinefunction(method) else _from_function(method, name)
+        return _from_generator(method, encode)
+    return method if inspect.iscoroutinefunction(method) else _from_function(method, name, encode)
 
 
-def _from_generator(method: Callable[[Any, Context], AsyncGenerator[Any, Any]]) -> Handler:
+def _from_generator(method: Callable[[Any, Context], AsyncGenerator[Any, Any]], encode: Encode) -> Handler:
     async def write(request: Any, context: Context) -> None:
         responses = method(request, context)
         try:
             async for response in responses:
-                await context.write(response)
+                await context.write(encode(response))
         finally:
             # When a caller disconnects, the generator must not wait for the garbage collector to release what
             # it holds.
@@ -69,7 +69,7 @@ def _from_generator(method: Callable[[Any, Context], AsyncGenerator[Any, Any]]) 
     return write
 
 
-def _from_function(method: Method, name: str) -> Handler:
+def _from_function(method: Method, name: str, encode: Encode) -> Handler:
     """Adapts a plain function: generated code's default for a missing method, or a decorator's wrapper."""
 
     async def run(request: Any, context: Context) -> Any:
@@ -80,7 +80,7 @@ def _from_function(method: Method, name: str) -> Handler:
         if isinstance(result, Awaitable):
             return await result
         if inspect.isasyncgen(result):
-            await _from_generator(lambda *_: result)(request, context)
+            await _from_generator(lambda *_: result, encode)(request, context)
             return None
         raise TypeError(f"{name} is neither a coroutine nor an async generator")
 

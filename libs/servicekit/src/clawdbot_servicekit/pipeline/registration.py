@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from typing_extensions import override
 
 from clawdbot_servicekit.error_table import ErrorTable
-from clawdbot_servicekit.errors import MalformedMessage
+from clawdbot_servicekit.errors import MalformedMessage, ResponseTooLarge
 from clawdbot_servicekit.pipeline.call_handler import CallHandler, ExemptCallHandler
 from clawdbot_servicekit.pipeline.handler_adapters import (
     decoded_request,
@@ -21,7 +21,7 @@ from clawdbot_servicekit.pipeline.handler_adapters import (
     streaming_response,
     unary_response,
 )
-from clawdbot_servicekit.pipeline.types import Handler, Pipeline, Request
+from clawdbot_servicekit.pipeline.types import Encode, Handler, Pipeline, Request
 from clawdbot_servicekit.structs import MAX_DEPTH
 
 HANDLER_FACTORIES: Final[Mapping[tuple[bool, bool], tuple[str, Callable[..., Any]]]] = {
@@ -122,7 +122,8 @@ class HandlerRegistrar(grpc.aio.Server):
         """The handler with its method in the pipeline."""
         adapt = streaming_response if handler.response_streaming else unary_response
         attribute, _ = HANDLER_FACTORIES[handler.request_streaming, handler.response_streaming]
-        servicer = adapt(getattr(handler, attribute), method)
+        encode = _serializer(handler.response_serializer, self._pipeline.max_response)
+        servicer = adapt(getattr(handler, attribute), method, encode)
         decode = _deserializer(
             handler.request_deserializer, method, MAX_EXEMPT_REQUEST if self._exempt else sys.maxsize
         )
@@ -132,17 +133,20 @@ class HandlerRegistrar(grpc.aio.Server):
         as_stream = handler.request_streaming or reads_requests
         _, make_handler = HANDLER_FACTORIES[as_stream, handler.response_streaming]
         return make_handler(
-            self._call_handler(method, request, servicer).run,
+            self._call_handler(method, request, servicer, encode).run,
             request_deserializer=decode if as_stream else None,
-            response_serializer=handler.response_serializer,
+            # A coroutine that writes to its context writes messages.
+            response_serializer=lambda message: message if isinstance(message, bytes) else encode(message),
         )
 
     def _call_handler(
-        self, method: str, request: Request, servicer: Handler
+        self, method: str, request: Request, servicer: Handler, encode: Encode
     ) -> CallHandler | ExemptCallHandler:
         if self._exempt:
             return ExemptCallHandler(self._errors, request, servicer)
-        return CallHandler(self._pipeline, self._errors, method, request, servicer)
+        return CallHandler(
+            self._pipeline, self._errors, method, request=request, handler=servicer, encode=encode
+        )
 
 
 Deserialize = Callable[[bytes], Any]
@@ -152,6 +156,18 @@ _DEPTH: Final = "MaxDepth"
 _TOO_DEEP: Final = (
     f"it is nested too deeply; in data, at most {MAX_DEPTH} levels of objects and lists are allowed"
 )
+
+
+def _serializer(serialize: Callable[[Any], bytes] | None, limit: int) -> Encode:
+    """Encodes a message of the response while the call can still end with an error that says why."""
+
+    def encode(message: Any) -> bytes:
+        data: bytes = message if serialize is None else serialize(message)
+        if len(data) > limit:
+            raise ResponseTooLarge(len(data), limit)
+        return data
+
+    return encode
 
 
 def _deserializer(deserialize: Deserialize | None, method: str, limit: int) -> Deserialize:

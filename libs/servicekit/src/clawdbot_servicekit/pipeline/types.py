@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,9 @@ Observe = Callable[[CallRecord], None]
 Request = Callable[[Any, Context], Awaitable[Any]]
 """(the stream of requests, or the bytes of a single one; context) → what the method takes; called once the
 call is admitted."""
+
+Encode = Callable[[Any], bytes]
+"""A message of the response → its bytes; raises ResponseTooLarge."""
 
 NEVER: Final = 1e9
 """Seconds: a deadline that is further away counts as none. Where the caller set none, the native engine
@@ -55,9 +59,16 @@ class Pipeline:
     """What all methods of a server have in common."""
 
     def __init__(
-        self, admission: Admission, identify: Identify, deadlines: Deadlines, observe: Observe
+        self,
+        admission: Admission,
+        identify: Identify,
+        deadlines: Deadlines,
+        observe: Observe,
+        max_response: int = sys.maxsize,
     ) -> None:
+        """Args: max_response: bytes of a response, or of one message of a stream, at most."""
         self.admission = admission
         self.identify = identify
         self.deadlines = deadlines
         self.observe = observe
+        self.max_response = max_response
