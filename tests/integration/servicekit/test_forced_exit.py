@@ -20,7 +20,8 @@ from tests.support.hosts import trial_settings
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import invoke
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120), GRPCIO_ONLY]
+"""What ends a process knows no engine, and the tests take long."""
 
 GRACE = 0.5
 LIMIT = GRACE + 10
@@ -42,10 +43,6 @@ async def seconds_to_end(process, request=None, *, signals=1):
         if request is not None:
             calling.cancel()
         return code, time.monotonic() - started
-
-
-pytestmark = GRPCIO_ONLY
-"""What ends a process knows no engine, and the tests take long."""
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

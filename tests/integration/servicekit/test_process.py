@@ -67,7 +67,9 @@ async def test_an_error_that_an_operator_can_fix_is_one_sentence_and_exit_code_2
                 assert await process.ended() == 2
                 assert sentence in process.log()
                 assert "Traceback" not in process.log()
-                assert len(process.log().splitlines()) == 1
+                # On a busy machine the watchdog may have written a line as well.
+                told = [line for line in process.log().splitlines() if "event_loop_" not in line]
+                assert len(told) == 1
 
 
 async def test_the_config_argument_names_the_file(tmp_path):
