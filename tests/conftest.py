@@ -32,10 +32,20 @@ def _scan_packages_once() -> None:
     scan = metadata.entry_points
 
     @cache
-    def scan_of(path: tuple[str, ...], group: str) -> metadata.EntryPoints:
+    def scan_of(folders: tuple[tuple[str, int], ...], group: str) -> metadata.EntryPoints:
         return scan(group=group)
 
-    metadata.entry_points = lambda *, group: scan_of(tuple(sys.path), group)
+    metadata.entry_points = lambda *, group: scan_of(
+        tuple((each, _changed_at(each)) for each in sys.path), group
+    )
+
+
+def _changed_at(folder: str) -> int:
+    """When something was last added to it; 0 if it is not there."""
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _keep_files_in_memory() -> None:
