@@ -26,7 +26,7 @@ from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.ports import TurnLimits
 from clawdbot_dialogue.stores.in_memory.session_store import InMemorySessionStore
 from clawdbot_servicekit import logs
-from clawdbot_servicekit.process import GC_THRESHOLD
+from clawdbot_servicekit.process import GC_THRESHOLDS
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
@@ -50,7 +50,7 @@ async def measure() -> Figure:
         async with _engine() as (sessions, engine):
             gc.collect()
             gc.freeze()
-            gc.set_threshold(GC_THRESHOLD, 20, 20)
+            gc.set_threshold(*GC_THRESHOLDS)
             ours, against = await interleave(lambda: _ours(sessions, engine), lambda: _theirs(peer))
     return Figure(
         name="turn_memory",
@@ -81,7 +81,7 @@ async def _engine() -> AsyncIterator[tuple[SessionAdmin, TurnEngine]]:
         lease_owners=OwnerRegistry().register(),
         limits=TurnLimits(),
         clock=time.time,
-        refresh_flows=deployments.refresh,
+        load_flows=deployments.catch_up,
     )
     await engine.start()
     try:
@@ -119,7 +119,7 @@ def _peer() -> subprocess.Popen[str]:
         install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), PEER]
         subprocess.run(install, check=True)
     process = subprocess.Popen(
-        [str(python), str(SCRIPT), str(GC_THRESHOLD)],
+        [str(python), str(SCRIPT), *map(str, GC_THRESHOLDS)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

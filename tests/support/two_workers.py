@@ -40,11 +40,18 @@ class TwoWorkers:
     async def replace_all(self) -> None:
         """Kills each worker, and waits until its successor serves."""
         for pid in self.pids:
-            serving = self.process.log.read_text().count("worker_serves")
-            os.kill(pid, signal.SIGKILL)
-            async with asyncio.timeout(30):
-                while self.process.log.read_text().count("worker_serves") == serving:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
+            await self._replace(pid)
+
+    async def replace_one(self) -> None:
+        """The same with one of them."""
+        await self._replace(self.pids[0])
+
+    async def _replace(self, pid: int) -> None:
+        serving = self.process.log.read_text().count("worker_serves")
+        os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while self.process.log.read_text().count("worker_serves") == serving:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

@@ -81,7 +81,7 @@ def main() -> None:
     # As the services do once they have started.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(int(sys.argv[1]), 20, 20)
+    gc.set_threshold(*map(int, sys.argv[1:]))
     print("ready", flush=True)
     for line in sys.stdin:
         count, begun = int(line), time.perf_counter()

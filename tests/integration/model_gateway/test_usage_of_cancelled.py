@@ -13,7 +13,7 @@ from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 from tests.support import fake_anthropic as anthropic
 from tests.support import fake_gemini as gemini
 from tests.support.cached_gateway import BYPASS, USE, followers
-from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, fake_openai, sse
+from tests.support.fake_openai import CUT, DROP, HANG, HOLD, KEY, Answer, chunk, fake_openai, sse
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
 from tests.support.priced_gateway import PRICE, priced, usage_of
@@ -186,3 +186,15 @@ async def test_a_silent_backend_that_is_given_up_is_priced_by_its_input(tmp_path
     assert requests == 0
     assert used.cost_micros == used.input_tokens * 3 > 0
     assert used.output_tokens == 0
+
+
+@pytest.mark.parametrize("rpc", ["stream", "generate"])
+@pytest.mark.parametrize("answer", [DROP, Answer([HELD, CUT])])
+async def test_what_a_vendor_may_have_begun_is_priced_where_the_connection_breaks(tmp_path, rpc, answer):
+    async with fake_openai() as backend:
+        model = compatible(backend.url, api_key=KEY, models=["m"], prices={"m": PRICE})
+        async with gateway(tmp_path, model=model) as served:
+            backend.will(answer)
+            assert (await served.client.fault(asks("a question"), rpc)).reason == "BACKEND_FAILED"
+            used = (await usage_of(served))[SERVER][1]
+    assert used.cost_micros == used.input_tokens * 3 > 0

@@ -17,6 +17,7 @@ from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendOverloaded,
     BackendTimeout,
+    ConnectionBroken,
     ContextTooLong,
     ModelMissing,
     ProtocolViolation,
@@ -222,7 +223,7 @@ async def test_a_strict_count_refuses_what_a_strict_request_would(provider):
         (Answer([sse(begin(), *says("Ye"), "{broken")]), ProtocolViolation),
         (Answer([sse(error_event("overloaded_error", "Overloaded"))]), BackendOverloaded),
         (Answer([b"data: " + b"x" * (17 * 1024 * 1024)]), ProtocolViolation),
-        (Answer([CUT], status=0), BackendFailed),
+        (Answer([CUT], status=0), ConnectionBroken),
     ],
 )
 async def test_each_error_has_its_class_and_contains_no_key(provider, backend, answer, error_class, method):

@@ -20,6 +20,7 @@ CLASSES = {
     errors.ProxyFailed: (True, False, False),
     errors.TlsFailed: (True, False, False),
     errors.BackendTimeout: (True, True, False),
+    errors.ConnectionBroken: (True, True, False),
     errors.ProtocolViolation: (True, False, False),
     errors.ResponseFormatMissed: (True, False, False),
     errors.RequestRefused: (False, False, False),

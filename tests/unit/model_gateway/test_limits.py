@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.limits.limit_store import LimitStoreUnavailable, Reservation
-from clawdbot_model_gateway.core.limits.limits import Limits
+from clawdbot_model_gateway.core.limits.limits import LimitRules, Limits
 from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
 from clawdbot_model_gateway.core.limits.quotas import Limit, Quota, Quotas
 from clawdbot_model_gateway.core.limits.refusals import LimitsUnavailable
@@ -50,7 +50,8 @@ class SlowStore(InMemoryLimitStore):
 
 
 def limits(store, **options) -> Limits:
-    return Limits(ONE_A_DAY, store, {"a": Backend("a", "fake", FakeProvider())}, LimitMetrics(), **options)
+    rules = LimitRules(ONE_A_DAY, **options)
+    return Limits(rules, store, {"a": Backend("a", "fake", FakeProvider())}, LimitMetrics())
 
 
 def admit(tested: Limits):

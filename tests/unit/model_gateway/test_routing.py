@@ -11,9 +11,12 @@ from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import ModelAdmin, Reload
+from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.routing.balancer import Balancer
 from clawdbot_model_gateway.core.routing.routing_table import Balance, RoutingTable, Target
+from clawdbot_model_gateway.settings.cache import CacheSettings
 from clawdbot_model_gateway.stores.file.drains import FileDrainStore
+from clawdbot_model_gateway.wiring.cache import cached_replies
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.pagination import MAX_PAGE_SIZE
 
@@ -66,9 +69,9 @@ async def nothing_to_reload():
 
 def make_admin(bench, folder):
     drains = FileDrainStore(folder)
-    return ModelAdmin(
-        bench.router, bench.backends, drains, MachineLoad(bench.backends, drains, None), nothing_to_reload
-    )
+    load = MachineLoad(bench.backends, drains, None)
+    replies = cached_replies(CacheSettings(), folder, CacheMetrics())
+    return ModelAdmin(bench.router, bench.backends, drains, load, nothing_to_reload, replies=replies)
 
 
 def switch(alias, *targets, **more):

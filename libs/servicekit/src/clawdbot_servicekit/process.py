@@ -40,8 +40,9 @@ S = TypeVar("S", bound=SharedSettings)
 STARTUP_ERROR_CODE: Final = 2
 """Exit code for an error that an operator can fix."""
 
-GC_THRESHOLD: Final = 10_000
-"""Garbage collection threshold of the youngest generation; Python's 700 is less than one call allocates."""
+GC_THRESHOLDS: Final = (10_000, 5, 80)
+"""Of the garbage collector's generations. Python's 700 of the youngest is less than one call allocates. Five
+of those make a middle one, which so looks at 50,000 objects at most: docs/performance.md."""
 
 
 def run_service(settings_cls: type[S], build: Callable[[S, Peers], Application]) -> NoReturn:
@@ -232,7 +233,7 @@ async def _start(host: Host) -> None:
     # What was made at start stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 20)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def _stop(host: Host, stop: _Requests) -> None:
@@ -295,7 +296,8 @@ class _Worker:
         signal.signal(signal.SIGINT, lambda *_: None)
         signal.signal(signal.SIGHUP, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: stop.drain())
-        os.set_inheritable(self._context.descriptor, False)  # not for this process's own children
+        for each in (self._context.descriptor, self._context.configuration):
+            os.set_inheritable(each, False)  # not for this process's own children
         channel = await ControlChannel.from_socket(socket.socket(fileno=self._context.descriptor))
         receiving = asyncio.create_task(self._receive(channel, stop))
         beating = asyncio.create_task(self._send_heartbeats(channel))

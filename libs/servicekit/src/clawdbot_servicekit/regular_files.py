@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 MAX_TEXT_FILE: Final = 4 * 1024 * 1024
 """Bytes of a configuration, or of certificates: the authorities of a whole system have 0.3 MB."""
@@ -36,3 +37,23 @@ def read_regular(path: Path, limit: int = MAX_TEXT_FILE) -> bytes:
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", str(path))
     return content
+
+
+FileStates: TypeAlias = tuple[tuple[Path, object], ...]
+"""Files, each with what differs as soon as its content does."""
+
+
+def file_states(paths: Iterable[Path]) -> FileStates:
+    """The states of files as they are now. One that is missing or unreadable has a state as well."""
+    return tuple((path, _state(path)) for path in paths)
+
+
+def _state(path: Path) -> object:
+    try:
+        require_regular(path)
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+    except OSError as error:
+        return error.strerror
+    # No program can set the time of the last change (ctime), as it can the other one.
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns

@@ -11,7 +11,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
 VARIABLE: Final = "_CLAWDBOT_WORKER"
@@ -39,6 +39,8 @@ class WorkerContext:
     """File descriptor of its end of the control channel."""
     port: int
     """The shared TCP port."""
+    configuration: int
+    """File descriptor of the memory with the configuration that all run on."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> WorkerContext | None:
@@ -48,7 +50,7 @@ class WorkerContext:
 
     def to_environ(self) -> dict[str, str]:
         """What to add to the worker's environment."""
-        return {VARIABLE: json.dumps([self.index, self.descriptor, self.port])}
+        return {VARIABLE: json.dumps([*astuple(self)])}
 
 
 class ControlChannel:

@@ -27,6 +27,7 @@ from clawdbot_servicekit import sockets, worker_ipc
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.metrics import WorkerMetrics
 from clawdbot_servicekit.metrics_endpoint import MetricsEndpoint
+from clawdbot_servicekit.settings.accepted import AcceptedConfiguration
 from clawdbot_servicekit.settings.environment import child_environ
 from clawdbot_servicekit.settings.shared import SharedSettings
 from clawdbot_servicekit.terminal import Terminal
@@ -91,10 +92,14 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         server = self._settings.server
         folder = _metrics_folder()
+        self._configuration = AcceptedConfiguration.create()
+        if self._settings.reading is not None:
+            self._configuration.write(self._settings.reading)
         try:
             with sockets.reserved_port(server.host, server.port) as self._port:
                 await self._run_workers(folder)
         finally:
+            self._configuration.close()
             shutil.rmtree(folder, ignore_errors=True)
         if self._error:
             raise StartupError(self._error)
@@ -176,10 +181,11 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         with theirs:
             theirs.set_inheritable(True)
-            context = WorkerContext(worker.index, theirs.fileno(), self._port)
+            shared = self._configuration.descriptor
+            context = WorkerContext(worker.index, theirs.fileno(), self._port, shared)
             process = await asyncio.create_subprocess_exec(
                 *self._argv,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), shared),
                 env=child_environ(PROMETHEUS_MULTIPROC_DIR=str(folder), **context.to_environ()),
             )
         worker.attach(process, await ControlChannel.from_socket(ours))

@@ -52,7 +52,7 @@ class Components:
     """None where this worker is the only one."""
     locks: ProcessLocks
     """Held where there are several workers."""
-    replies: CachedReplies | None
+    replies: CachedReplies
     accounting: Accounting
     collectors: Sequence[Collector]
     """More metrics, in no registry yet."""
@@ -126,8 +126,7 @@ class GatewayApplication(Application):
         await components.accounting.start()
         await components.hooks.start()
         await components.lifecycle.start()
-        if components.replies is not None:
-            await components.replies.start()
+        await components.replies.start()
         self._log.info(
             "models_found",
             chat=components.admin.describe_alias(CHAT_ALIAS),
@@ -136,7 +135,7 @@ class GatewayApplication(Application):
 
     @override
     async def reload(self) -> None:
-        """Puts the sections model and models in place as they are now; the other sections need a restart."""
+        """Puts the sections in place that can change without a restart, as they are now."""
         await self._components.lifecycle.reload()
 
     @property
@@ -148,8 +147,7 @@ class GatewayApplication(Application):
 
     @override
     async def stop(self) -> None:
-        if self._components.replies is not None:
-            await self._components.replies.stop()
+        await self._components.replies.stop()
         self._components.token_counts.close()
         await self._components.hooks.stop()
         await self._components.lifecycle.stop()

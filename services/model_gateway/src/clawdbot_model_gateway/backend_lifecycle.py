@@ -1,13 +1,14 @@
-"""Starts the backends of a plan, puts a newer plan in place without losing a stream, and stops backends."""
+"""Starts the backends of a plan, puts a new configuration in place without losing a stream, and stops all."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from typing import Final
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.regular_files import FileStates
 
 from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
 from clawdbot_model_gateway.core.backend_set import BackendSet
@@ -31,14 +32,29 @@ RETIRE_POLL: Final = 0.1
 """Seconds between two looks whether it has become idle."""
 
 
+Read: TypeAlias = Callable[[], tuple[BackendPlan, Callable[[], None]]]
+
+
+class BackendMaker(Protocol):
+    """Makes the backends of a plan. Its methods run in a thread."""
+
+    def backend(self, name: str, plan: BackendPlan) -> Backend:
+        """A backend, not yet started. StartupError for what an operator can fix."""
+
+    def files(self, name: str, plan: BackendPlan) -> FileStates:
+        """The files that a backend's section names, as they are now. StartupError for an invalid section."""
+
+
 class BackendLifecycle:
     """Owns the backends from start to stop.
 
     Args:
         plan: what to start with.
         backends: those of the plan, made and not started.
-        read_plan: reads the configuration again; raises StartupError. It runs in a thread.
-        make_backend: makes a backend of a plan, by its name; raises StartupError. It runs in a thread.
+        read: reads the configuration again; raises StartupError. It runs in a thread. Beside the plan it
+            returns what puts all else in place, once the plan is: that MUST NOT fail.
+        read_accepted: the same, as another worker has put it in place.
+        factory: makes backends.
         router: gets the routing table.
         drains: forgets the backends that are removed.
         load: knows which reloads the workers have done.
@@ -50,8 +66,9 @@ class BackendLifecycle:
         plan: BackendPlan,
         backends: BackendSet,
         *,
-        read_plan: Callable[[], BackendPlan],
-        make_backend: Callable[[str, BackendPlan], Backend],
+        read: Read,
+        read_accepted: Read,
+        factory: BackendMaker,
         router: Router,
         drains: DrainStore,
         load: MachineLoad,
@@ -59,8 +76,9 @@ class BackendLifecycle:
     ) -> None:
         self._plan = plan
         self._backends = backends
-        self._read_plan = read_plan
-        self._make_backend = make_backend
+        self._read = read
+        self._read_accepted = read_accepted
+        self._factory = factory
         self._router = router
         self._drains = drains
         self._load = load
@@ -100,13 +118,16 @@ class BackendLifecycle:
             self._reloads.close()
 
     async def reload(self) -> Reload:
-        """Reads the configuration and puts its backends and aliases in place, in this worker.
+        """Reads the configuration and puts it in place, in this worker.
 
         Raises:
             StartupError: it is invalid; nothing has changed.
         """
+        return await self._reload(self._read)
+
+    async def _reload(self, read: Read) -> Reload:
         async with self._turn:
-            plan, made = await asyncio.to_thread(self._prepare)
+            plan, made, put_rest_in_place = await asyncio.to_thread(self._prepare, read)
             old, aliases = {**self._backends}, self._router.configured.aliases
             try:
                 with plan.locating_errors():
@@ -114,6 +135,8 @@ class BackendLifecycle:
                         await self._open(backend, plan, name)
                 backends = {name: made.get(name) or old[name] for name in plan.backends}
                 unused = await self._put_in_place(plan, backends, new={*made})
+                # In the same step: there is no await in between.
+                put_rest_in_place()
             except BaseException:
                 await asyncio.gather(*map(_close, made.values()))
                 raise
@@ -161,15 +184,15 @@ class BackendLifecycle:
 
     async def _follow(self, number: int) -> None:
         try:
-            await self.reload()
+            await self._reload(self._read_accepted)
         except StartupError as error:
             log.error("reload_refused", reason=str(error))  # noqa: TRY400 - an operator can fix it
         else:
             self._load.reloads = number
 
-    def _prepare(self) -> tuple[BackendPlan, dict[str, Backend]]:
-        """The new plan, and its backends that differ from those in use."""
-        plan = self._read_plan()
+    def _prepare(self, read: Read) -> tuple[BackendPlan, dict[str, Backend], Callable[[], None]]:
+        """The new plan, its backends that differ from those in use, and what puts all else in place."""
+        plan, put_rest_in_place = read()
         if self._plan.is_configured and not plan.is_configured:
             # An emptied file or a lost one must not put a toy model in the place of the real ones.
             raise StartupError(
@@ -178,11 +201,13 @@ class BackendLifecycle:
             )
         with plan.locating_errors():
             made = {
-                name: self._make_backend(name, plan)
+                name: self._factory.backend(name, plan)
                 for name, settings in plan.backends.items()
-                if name not in self._backends or settings != self._plan.backends[name]
+                if name not in self._backends
+                or settings != self._plan.backends[name]
+                or self._factory.files(name, plan) != self._backends[name].files
             }
-        return plan, made
+        return plan, made, put_rest_in_place
 
     async def _open(self, backend: Backend, plan: BackendPlan, name: str) -> None:
         if self.observer is not None:

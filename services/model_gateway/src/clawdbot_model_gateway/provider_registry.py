@@ -65,13 +65,7 @@ def make_provider(
     Raises:
         StartupError: for an unknown provider, one that cannot be loaded, and each invalid key.
     """
-    point = available.get(settings.provider)
-    if point is None:
-        raise StartupError(
-            f"{config_path}.provider: there is no provider {settings.provider}"
-            + nearest_or_all(settings.provider, available)
-        )
-    provider = _load(point)
+    provider = _provider_class(config_path, settings, available)
     options = _options(config_path, settings, provider.options)
     if not settings.api_keys:
         return provider(settings, options)
@@ -84,6 +78,25 @@ def make_provider(
         for number, each in enumerate(settings.api_keys, 1)
     ]
     return keyed_provider(config_path.rpartition(".")[2], keys, time.monotonic)
+
+
+def provider_options(
+    config_path: str, settings: BackendSettings, available: Mapping[str, EntryPoint]
+) -> Section:
+    """The keys of one backend that only its provider has; otherwise like make_provider."""
+    return _options(config_path, settings, _provider_class(config_path, settings, available).options)
+
+
+def _provider_class(
+    config_path: str, settings: BackendSettings, available: Mapping[str, EntryPoint]
+) -> ProviderClass:
+    point = available.get(settings.provider)
+    if point is None:
+        raise StartupError(
+            f"{config_path}.provider: there is no provider {settings.provider}"
+            + nearest_or_all(settings.provider, available)
+        )
+    return _load(point)
 
 
 def _load(point: EntryPoint) -> ProviderClass:

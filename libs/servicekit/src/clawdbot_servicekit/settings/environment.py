@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.settings.accepted import AcceptedConfiguration
 from clawdbot_servicekit.settings.document import Document
 from clawdbot_servicekit.worker_ipc import WorkerContext
 
@@ -79,6 +80,12 @@ def variable_of(path: tuple[str | int, ...]) -> str:
 def worker_context() -> WorkerContext | None:
     """This process's place under a supervisor; None if it has no supervisor."""
     return WorkerContext.from_environ(os.environ)
+
+
+def worker_configuration(environ: Mapping[str, str]) -> AcceptedConfiguration | None:
+    """What the workers of this process's supervisor run on; None in a process that has no supervisor."""
+    context = WorkerContext.from_environ(environ)
+    return None if context is None else AcceptedConfiguration(context.configuration)
 
 
 def child_environ(**more: str) -> dict[str, str]:

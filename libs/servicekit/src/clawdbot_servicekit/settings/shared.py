@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing_extensions import override
 
 from clawdbot_servicekit.caller import DEFAULT_TENANT, TENANT, TENANT_PATTERN
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.settings.accepted import AcceptedConfiguration, Reading
+from clawdbot_servicekit.settings.document import Document
 from clawdbot_servicekit.settings.source import DocumentSource
 from clawdbot_servicekit.settings.suite import DEFAULT_SCOPES, PORTS, PeerSettings, Scope
 from clawdbot_servicekit.settings.values import (
@@ -286,30 +288,48 @@ class SharedSettings(Section, BaseSettings):
     state_dir: ConfigPath = Field(default_factory=lambda: Path(platformdirs.user_state_dir("clawdbot")))
     """Directory for everything that outlives the process; created if it is missing."""
 
-    _source: Callable[[], SharedSettings] | None = PrivateAttr(None)
-    """Reads them again; None for settings that were made in code."""
-    _origin_of: Callable[[str], str] | None = PrivateAttr(None)
-    """The origin of the key with which a text begins."""
+    _reading: Reading | None = PrivateAttr(None)
+    _source: Callable[[Reading | None], SharedSettings] | None = PrivateAttr(None)
+    """Makes them of a reading; None: of file and environment as they are now."""
+    _accepted: AcceptedConfiguration | None = PrivateAttr(None)
     _on_read: Callable[[SharedSettings], None] | None = PrivateAttr(None)
 
-    def read_again(self) -> Self:
+    @property
+    def reading(self) -> Reading | None:
+        """What they were made from; None for settings that were made in code."""
+        return self._reading
+
+    def read_again(self, *, accepted: bool = False) -> Self:
         """The settings as file and environment are now; these where they came from neither.
+
+        Args:
+            accepted: where there are several workers, as one of them accepted them last.
 
         Raises:
             StartupError: they are invalid now.
         """
         if self._source is None:
             return self
-        new = self._source()
+        new = self._source(self._accepted.read() if accepted and self._accepted is not None else None)
         if not isinstance(new, type(self)):
             raise TypeError(f"the source of {type(self).__name__} gives {type(new).__name__}")
         if self._on_read is not None:
             self._on_read(new)
         return new
 
-    def come_from(self, source: Callable[[], SharedSettings], origin_of: Callable[[str], str]) -> None:
-        """Says how to read them again, and where the key is with which a text begins."""
-        self._source, self._origin_of = source, origin_of
+    def come_from(
+        self,
+        reading: Reading,
+        source: Callable[[Reading | None], SharedSettings],
+        configuration: AcceptedConfiguration | None,
+    ) -> None:
+        """Says what they were made from, how to read them again, and where workers keep what they accept."""
+        self._reading, self._source, self._accepted = reading, source, configuration
+
+    def accept(self, new: SharedSettings, sections: Collection[str]) -> None:
+        """Says that these sections are in use as they were read again; workers that start later have them."""
+        if self._accepted is not None and self._reading is not None and new.reading is not None:
+            self._accepted.write(self._reading.with_sections(new.reading, sections))
 
     @contextmanager
     def locating_errors(self) -> Iterator[None]:
@@ -321,15 +341,10 @@ class SharedSettings(Section, BaseSettings):
         try:
             yield
         except StartupError as error:
-            if self._origin_of is None:
+            if self._reading is None:
                 raise
-            located = [self._located(line, self._origin_of) for line in str(error).splitlines()]
+            located = [_located(line, self._reading.document) for line in str(error).splitlines()]
             raise StartupError("\n".join(located)) from error.__cause__
-
-    @staticmethod
-    def _located(line: str, origin_of: Callable[[str], str]) -> str:
-        origin = origin_of(line.removeprefix("unknown key "))
-        return f"{origin}: {line}" if origin else line
 
     def on_read(self, observer: Callable[[SharedSettings], None]) -> None:
         """Has an observer called with what `read_again` reads."""
@@ -366,6 +381,11 @@ class SharedSettings(Section, BaseSettings):
         metrics = 0 if str(port) == "0" else cls.default_port + METRICS_OFFSET
         telemetry = _with_default(values.get("telemetry", {}), "metrics_port", metrics)
         return {**values, "server": server, "telemetry": telemetry}
+
+
+def _located(line: str, document: Document) -> str:
+    origin = document.origin_of(line.removeprefix("unknown key "))
+    return f"{origin}: {line}" if origin else line
 
 
 def _with_default(section: Any, key: str, default: int) -> Any:

@@ -132,6 +132,20 @@ def _to_int(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+_secrets: ContextVar[dict[str, str] | None] = ContextVar("secrets", default=None)
+"""Path → text of the files of secrets, while a configuration is read."""
+
+
+@contextmanager
+def secrets_from(known: dict[str, str]) -> Iterator[None]:
+    """Inside the block the text of a secret's file is the known one; what has to be read is added."""
+    token = _secrets.set(known)
+    try:
+        yield
+    finally:
+        _secrets.reset(token)
+
+
 _folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 """The configuration file's folder, while it is read. pydantic-settings passes no validation context."""
 
@@ -200,6 +214,16 @@ class Section(BaseModel):
                 filled[name] = read_secret(file_key, filled.pop(file_key))
         return filled
 
+    def files(self) -> Iterator[Path]:
+        """The files that it names, also in its inner sections; not those of secrets, which have been read."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for each in value if isinstance(value, tuple) else (value,):
+                if isinstance(each, Path):
+                    yield each
+                elif isinstance(each, Section):
+                    yield from each.files()
+
     @classmethod
     def secret_fields(cls) -> tuple[str, ...]:
         """The names of the fields that hold a Secret."""
@@ -218,7 +242,9 @@ def read_secret(key: str, value: object) -> str:
     """
     if not isinstance(value, str | Path):
         raise PydanticCustomError("secret_file", "expected the path of a file", {"key": key})
-    path = resolve_path(Path(value))
+    path, known = resolve_path(Path(value)), _secrets.get()
+    if known is not None and str(path) in known:
+        return known[str(path)]
     try:
         text = read_regular(path, MAX_SECRET_FILE).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -230,4 +256,6 @@ def read_secret(key: str, value: object) -> str:
         ) from None
     if not text:
         raise PydanticCustomError("secret_file", "{path} is empty", {"key": key, "path": str(path)})
+    if known is not None:
+        known[str(path)] = text
     return text

@@ -18,6 +18,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
+from clawdbot_servicekit.regular_files import FileStates
 
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.drains import DrainStore
@@ -81,6 +82,8 @@ class Backend:
     """Tells whether an operator took it out of service; None: nobody can."""
     traffic: Traffic = field(default_factory=Traffic)
     """What became of its requests."""
+    files: FileStates = ()
+    """Those that its section names, as they were when it was made."""
     removed: bool = False
     """Whether a reload has removed or replaced it, and it is stopped."""
     predecessor: Backend | None = None

@@ -32,6 +32,7 @@ from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult
 from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.rules import CacheUse
 from clawdbot_model_gateway.core.routing.router import Router
+from clawdbot_model_gateway.core.spending import begin_spending
 from clawdbot_model_gateway.core.tokens.token_estimate import estimate_tokens
 from clawdbot_model_gateway.core.validation import PRIORITIES, cache_violations
 
@@ -76,7 +77,7 @@ class Embeddings:
     ) -> None:
         self._lifecycle = CallLifecycle(router, hooks, draw, accounts)
         self._backends = backends
-        self._limits = limits
+        self.limits = limits
         self._vectors = vectors
 
     async def embed(self, request: EmbedRequest) -> EmbedResponse:
@@ -87,7 +88,7 @@ class Embeddings:
             UnknownModel: its model does not exist.
             ModelError: no backend could answer; CannotEmbed where no target supports embeddings.
         """
-        violations = [*_violations(request, self._limits)]
+        violations = [*_violations(request, self.limits)]
         if violations:
             raise InvalidRequest(violations)
         labels = GenerateRequest(model=request.model)
@@ -127,10 +128,7 @@ class Embeddings:
             if by_text and response.model != known.model:
                 # The vendor's model has changed: the vectors in the cache cannot be compared with its.
                 by_text, unknown = {}, [*known.places]
-                spent = response.usage
-                attempt.record_usage(spent)
                 response = await self._ask(_with_texts(request, unknown), attempt, backend)
-                response.usage.CopyFrom(sum_usage([spent, response.usage]))
             vectors.store(use, known, unknown, response)
             by_text |= zip(unknown, response.embeddings, strict=True)
         del response.embeddings[:]
@@ -141,7 +139,7 @@ class Embeddings:
         return response
 
     async def _ask(self, request: EmbedRequest, attempt: Attempt, backend: Backend) -> EmbedResponse:
-        """The response of the backend."""
+        """The response of the backend. Its usage has what the attempt has spent before as well."""
         attempt.model = backend.display_name(attempt.target.model)
         slot = backend.slot(request, expires_at=attempt.expires_at, last_resort=attempt.last_resort)
         async with slot as provider:
@@ -149,11 +147,18 @@ class Embeddings:
             if not isinstance(provider, Embedder):
                 raise CannotEmbed(f"the provider {backend.provider_name} does not support embeddings")
             dimensions = request.dimensions if request.HasField("dimensions") else None
-            result = await provider.embed(request.texts, attempt.model, dimensions)
-        embeddings = _embeddings(request, result)
-        attempt.usage = attempt.priced(_usage(request, result))
+            spent = attempt.usage
+            begin_spending(attempt.spending)
+            try:
+                result = await provider.embed(request.texts, attempt.model, dimensions)
+            except BaseException as error:
+                if attempt.spending.sent and not (isinstance(error, ModelError) and error.answered):
+                    attempt.usage = sum_usage([spent, _estimate(request)])
+                raise
+        # First of all: vectors that cannot be used are charged for as well.
+        attempt.usage = attempt.priced(sum_usage([spent, _usage(request, result)]))
         return EmbedResponse(
-            embeddings=embeddings,
+            embeddings=_embeddings(request, result),
             usage=attempt.usage,
             model=result.model or attempt.model,
             backend=backend.name,
@@ -201,12 +206,11 @@ def _embeddings(request: EmbedRequest, result: EmbeddingResult) -> list[Embeddin
 
 
 def _usage(request: EmbedRequest, result: EmbeddingResult) -> Usage:
-    if result.usage.input_tokens:
-        return result.usage
-    return Usage(
-        input_tokens=_estimated_tokens(request),
-        provenance=USAGE_PROVENANCE_ESTIMATED,
-    )
+    return result.usage if result.usage.input_tokens else _estimate(request)
+
+
+def _estimate(request: EmbedRequest) -> Usage:
+    return Usage(input_tokens=_estimated_tokens(request), provenance=USAGE_PROVENANCE_ESTIMATED)
 
 
 def _estimated_tokens(request: EmbedRequest) -> int:

@@ -55,6 +55,8 @@ class ModelError(Exception):
     """Whether the same request may succeed on another backend."""
     transient: ClassVar[bool] = False
     """Whether the same request may succeed on this backend later."""
+    answered: ClassVar[bool] = True
+    """False: the request was sent, and nobody knows what the backend has done with it, and charges for it."""
     may_resend: ClassVar[bool] = False
     """Whether the backend has certainly not worked on the request, so that it may be sent to it once more."""
 
@@ -155,6 +157,12 @@ class BackendFailed(ModelError):
     transient = True
 
 
+class ConnectionBroken(BackendFailed):
+    """The connection broke before the whole response was there."""
+
+    answered = False
+
+
 class BackendUnreachable(ModelError):
     """No connection to the backend could be made."""
 
@@ -193,6 +201,7 @@ class BackendTimeout(ModelError):
     """The backend sent nothing for longer than its settings allow."""
 
     reason = "BACKEND_TIMEOUT"
+    answered = False
     advice = (
         "Give the call a longer deadline, raise the backend's read_timeout, first_content_timeout or "
         "idle_timeout, or ask for fewer tokens."

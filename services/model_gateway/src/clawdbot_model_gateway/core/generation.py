@@ -9,8 +9,8 @@ taken back; after silence the reply ends as truncated.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from functools import partial
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
@@ -65,7 +65,7 @@ class Generation:
     ) -> None:
         self._lifecycle = CallLifecycle(router, hooks, draw, accounts)
         self._backends = backends
-        self._limits = limits
+        self.limits = limits
         self._replies = replies
         self._validators = validator_processes()
 
@@ -85,7 +85,7 @@ class Generation:
         return self._reply(request, _send_streaming)
 
     async def _reply(self, request: GenerateRequest, send: Send) -> AsyncGenerator[Event]:
-        validate_request(request, self._limits)
+        validate_request(request, self.limits)
         with await self._lifecycle.start(request) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
@@ -98,7 +98,7 @@ class Generation:
                     # As `_events`, written out: each event of nearly every reply passes here.
                     try:
                         async with attempt.within(backend.failure, backend.failure.first_content_timeout):
-                            async with await self._open(backend, attempt, send) as events:
+                            async with aclosing(self._open(backend, attempt, send)) as events:
                                 async for event in events:
                                     for each in attempt.take(event):
                                         yield each
@@ -141,16 +141,14 @@ class Generation:
         """What to send of an attempt that runs beside another one."""
         backend = self._backends[attempt.target.backend]
         async with attempt.within(backend.failure, backend.failure.first_content_timeout):
-            async with await self._open(backend, attempt, send) as events:
+            async with aclosing(self._open(backend, attempt, send)) as events:
                 async for event in events:
                     for each in attempt.take(event):
                         yield each
             attempt.end()
 
-    async def _open(
-        self, backend: Backend, attempt: Attempt, send: Send
-    ) -> AbstractAsyncContextManager[AsyncGenerator[Event]]:
-        """The way to the events of a reply: from the cache, or from the backend."""
+    def _open(self, backend: Backend, attempt: Attempt, send: Send) -> AsyncGenerator[Event]:
+        """The events of a reply: from the cache, or from the backend. Closing them ends the call."""
         attempt.prices = backend.prices
         # For what is said of an attempt that ends before the backend is asked.
         attempt.model = backend.display_name(attempt.target.model)
@@ -158,10 +156,8 @@ class Generation:
         upstream = partial(self._upstream, backend, attempt, send)
         if self._replies is None or use is None:
             return upstream(attempt.record_usage, attempt.expires_at)
-        attempt.model = await backend.model_for(attempt.target.model)
         return self._replies.open(use, attempt, backend, upstream, whole=send is _send_unary)
 
-    @asynccontextmanager
     async def _upstream(
         self,
         backend: Backend,
@@ -169,7 +165,7 @@ class Generation:
         send: Send,
         record_usage: RecordUsage,
         expires_at: float,
-    ) -> AsyncIterator[AsyncGenerator[Event]]:
+    ) -> AsyncGenerator[Event]:
         """The events of the backend's reply; the cost of a reply that nobody may see is recorded."""
         if backend.failure.first_content_timeout is not None:
             # Only in a stream can silence be distinguished from a long reply.
@@ -188,7 +184,8 @@ class Generation:
             )
             begin_spending(attempt.spending)
             async with aclosing(send(source, attempt.request, attempt.model)) as events:
-                yield events
+                async for event in events:
+                    yield event
 
 
 async def _send_unary(source: ReplySource, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:

@@ -51,8 +51,8 @@ class ModelAdmin:
         load: of the backends on this machine.
         reload: reads the configuration again and puts it in place in all workers; returns the changes, and
             the number of workers that had not made them shortly before the deadline.
+        replies: the cache of replies.
         switching: whether aliases can be given other targets at runtime.
-        replies: the cache of replies; None where there is none.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class ModelAdmin:
         load: MachineLoad,
         reload: Callable[[], Awaitable[tuple[Reload, int]]],
         *,
+        replies: CachedReplies,
         switching: bool = True,
-        replies: CachedReplies | None = None,
     ) -> None:
         self._router = router
         self._backends = backends
@@ -185,9 +185,7 @@ class ModelAdmin:
             for each in await self._router.targets(request.model):
                 model = await self._backends[each.backend].model_for(each.model)
                 targets.append(f"{each.backend}/{model}")
-        removed = 0
-        if self._replies is not None:
-            removed = await self._replies.flush(request.tenant, targets)
+        removed = await self._replies.flush(request.tenant, targets)
         log.info("cache_flushed", tenant=request.tenant, targets=targets, removed=removed)
         return pb.FlushCacheResponse(entries=removed)
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 import aiohttp
 
 from clawdbot_model_gateway.core.errors import (
-    BackendFailed,
     BackendTimeout,
     BackendUnreachable,
+    ConnectionBroken,
     ModelError,
     NameNotResolved,
     ProtocolViolation,
@@ -62,18 +62,23 @@ ERROR_FACTORIES: Final[tuple[tuple[type[BaseException], ErrorFactory], ...]] = (
     ),
     (
         aiohttp.ServerDisconnectedError,
-        lambda _, address: BackendFailed(f"{address} closed the connection without a response"),
+        lambda _, address: ConnectionBroken(f"{address} closed the connection without a response"),
     ),
     (
         aiohttp.ClientPayloadError,
-        lambda _, address: BackendFailed(f"the connection to {address} broke in the middle of the response"),
+        lambda _, address: ConnectionBroken(
+            f"the connection to {address} broke in the middle of the response"
+        ),
     ),
     (
         aiohttp.ClientResponseError,
         lambda _, address: ProtocolViolation(f"{address} does not speak HTTP"),
     ),
-    (OSError, lambda error, address: BackendFailed(f"the connection to {address} broke: {_describe(error)}")),
-    (aiohttp.ClientError, lambda error, address: BackendFailed(f"{address}: {type(error).__name__}")),
+    (
+        OSError,
+        lambda error, address: ConnectionBroken(f"the connection to {address} broke: {_describe(error)}"),
+    ),
+    (aiohttp.ClientError, lambda error, address: ConnectionBroken(f"{address}: {type(error).__name__}")),
 )
 """Exception class → ModelError; the first that matches, so subclasses come before their bases."""
 

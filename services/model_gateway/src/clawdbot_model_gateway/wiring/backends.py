@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.process_locks import ProcessLocks
+from clawdbot_servicekit.regular_files import FileStates, file_states
 
 from clawdbot_model_gateway.backend_config import BackendPlan
 from clawdbot_model_gateway.core.backends import Backend
@@ -20,7 +21,7 @@ from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.core.scheduling.adaptive_limit import AdaptiveLimit
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.metrics import FailureMetrics
-from clawdbot_model_gateway.provider_registry import make_provider
+from clawdbot_model_gateway.provider_registry import make_provider, provider_options
 from clawdbot_model_gateway.settings import BackendSettings
 from clawdbot_model_gateway.settings.failures import BreakerSettings
 from clawdbot_model_gateway.settings.queue import AdaptiveConcurrency, QueueSettings
@@ -58,6 +59,8 @@ class BackendFactory:
     def backend(self, name: str, plan: BackendPlan) -> Backend:
         """A backend of the plan, not yet started. StartupError for an unknown provider or its options."""
         settings, path = plan.backends[name], plan.config_paths[name]
+        # Before they are read: what changes meanwhile is a change.
+        files = self.files(name, plan)
         provider = make_provider(path, settings, self._available)
         slots = None
         if self._slots is not None and settings.queue.concurrency is not None:
@@ -77,7 +80,14 @@ class BackendFactory:
             failure=self._failure_policy(name, settings),
             breaker=_breaker(name, settings.breaker),
             drains=self._drains,
+            files=files,
         )
+
+    def files(self, name: str, plan: BackendPlan) -> FileStates:
+        """The files that a backend's section names, as they are now. StartupError for an invalid section."""
+        settings = plan.backends[name]
+        options = provider_options(plan.config_paths[name], settings, self._available)
+        return file_states([*settings.files(), *options.files()])
 
     def _failure_policy(self, name: str, settings: BackendSettings) -> FailurePolicy:
         retry, hedge = settings.retry, settings.hedge

@@ -39,19 +39,21 @@ WITHOUT_EFFECT: Final = frozenset(
 """Settings of a backend that do not change a reply; headers are added with their values. All others do."""
 
 
-def cached_replies(settings: CacheSettings, folder: Path, metrics: CacheMetrics) -> CachedReplies | None:
-    """The cache of replies; None where it is off.
+def cached_replies(settings: CacheSettings, folder: Path, metrics: CacheMetrics) -> CachedReplies:
+    """The cache of replies. It is there also where it is off, since a reload may turn it on.
 
     Args:
         settings: the section gateway.cache.
         folder: for what the workers of this machine share.
         metrics: of the cache.
     """
-    if not settings.enabled:
-        return None
-    rules = CacheRules(settings.default, settings.ttl, settings.max_ttl)
     memory = InMemoryReplyCache(settings.memory, FlushCounters(folder / "replies.count"), metrics)
-    return CachedReplies(rules, memory, _shared(settings, metrics), metrics)
+    return CachedReplies(cache_rules(settings), memory, _shared(settings, metrics), metrics)
+
+
+def cache_rules(settings: CacheSettings) -> CacheRules:
+    """Which requests use the cache, and for how long."""
+    return CacheRules(settings.enabled, settings.default, settings.ttl, settings.max_ttl)
 
 
 def similar_requests(

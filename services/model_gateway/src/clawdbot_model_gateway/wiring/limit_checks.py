@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import structlog
@@ -10,9 +10,8 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.suggestions import nearest_or_all
 
 from clawdbot_model_gateway.backend_config import BackendPlan
-from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.limits.prices import price_of
-from clawdbot_model_gateway.core.routing.routing_table import ANY_MODEL, CHAT_ALIAS, DEFAULT_ALIAS, Target
+from clawdbot_model_gateway.core.limits.prices import ANY_MODEL
+from clawdbot_model_gateway.core.routing.routing_table import CHAT_ALIAS, DEFAULT_ALIAS, Target
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_model_gateway.settings.limits import LevelSettings, LimitsSettings, QuotaSettings
 
@@ -23,7 +22,7 @@ SERVICE_KEYS: Final = frozenset({"", "service"})
 """Ids of callers that are not configured: without a key, and another service."""
 
 
-def check_limits(settings: GatewaySettings, backends: Mapping[str, Backend], plan: BackendPlan) -> None:
+def check_limits(settings: GatewaySettings, plan: BackendPlan) -> None:
     """Checks the names in the section `limits`, and warns of models whose cost is limited and not known.
 
     Raises:
@@ -39,12 +38,12 @@ def check_limits(settings: GatewaySettings, backends: Mapping[str, Backend], pla
     for path, level in _levels(settings.limits):
         aliases = {*plan.aliases, *CHAT_AND_DEFAULT}
         for name in level.models:
-            _check_model(f"{path}.models.{name}", name, backends, aliases)
+            _check_model(f"{path}.models.{name}", name, plan.backends, aliases)
         quotas: dict[str, QuotaSettings] = {path: level}
         quotas |= {f"{path}.models.{name}": each for name, each in level.models.items()}
         on_cost += [f"{path}.cost" for path, each in quotas.items() if each.cost]
     if on_cost:
-        _check_prices(on_cost[0], backends, plan)
+        _check_prices(on_cost[0], plan)
 
 
 def _levels(section: LimitsSettings) -> Iterator[tuple[str, LevelSettings]]:
@@ -56,7 +55,7 @@ def _levels(section: LimitsSettings) -> Iterator[tuple[str, LevelSettings]]:
     yield from ((f"limits.keys.{name}", each) for name, each in section.keys.items())
 
 
-def _check_model(path: str, name: str, backends: Mapping[str, Backend], aliases: set[str]) -> None:
+def _check_model(path: str, name: str, backends: Collection[str], aliases: set[str]) -> None:
     """A name that is misspelled would never be limited."""
     backend, slash, model = name.partition("/")
     if not ((backend in backends and model) if slash else name in aliases):
@@ -64,9 +63,9 @@ def _check_model(path: str, name: str, backends: Mapping[str, Backend], aliases:
         raise StartupError(f"{path}: there is no model {name}{nearest_or_all(name, known)}")
 
 
-def _check_prices(path: str, backends: Mapping[str, Backend], plan: BackendPlan) -> None:
+def _check_prices(path: str, plan: BackendPlan) -> None:
     """What has no price is free, whatever the limit."""
-    if not any(each.prices for each in backends.values()):
+    if not any(each.prices for each in plan.backends.values()):
         raise StartupError(
             f"{path}: the cost is limited, but no backend has prices, so that everything would be free: "
             'add them, such as `prices: {"*": {input: 1.25, output: 10}}` (US dollars for a million tokens).'
@@ -74,7 +73,8 @@ def _check_prices(path: str, backends: Mapping[str, Backend], plan: BackendPlan)
     listed = {Target(name, each.name) for name, backend in plan.backends.items() for each in backend.models}
     for target in sorted({each.name for targets in (*plan.aliases.values(), listed) for each in targets}):
         backend, _, model = target.partition("/")
-        if model != ANY_MODEL and price_of(backends[backend].prices, model) is None:
+        prices = plan.backends[backend].prices
+        if model not in prices and ANY_MODEL not in (model, *prices):
             log.warning(
                 "model_without_price",
                 target=target,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.limits.accounting import Accounting
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.limits.limit_store import LimitStore
-from clawdbot_model_gateway.core.limits.limits import Limits
+from clawdbot_model_gateway.core.limits.limits import LimitRules, Limits
 from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
 from clawdbot_model_gateway.core.limits.prices import PER_MICRO, Price, Prices
 from clawdbot_model_gateway.core.limits.quotas import Kind, Limit, Quota, Quotas
@@ -56,27 +56,37 @@ class Accounts:
         section = settings.limits
         self.metrics = LimitMetrics()
         redis = None if section.redis is None else section.redis.get_secret_value()
-        ledger = _ledger(redis, folder)
+        ledger, store = _ledger(redis, folder), _store(settings, redis, folder)
         meter = UsageMeter(ledger, self.metrics)
-        quotas = _quotas(section)
-        store, limits = None, None
-        if quotas.kinds:
-            check_limits(settings, backends, plan)
-            store = _store(settings, redis, folder)
-            limits = Limits(
-                quotas,
-                store,
-                backends,
-                self.metrics,
-                alert_at=section.alert_at,
-                reserve_output=section.reserve_output,
-                refuse_on_error=section.on_error == "refuse",
-                timeout=FILE_TIMEOUT if redis is None else section.timeout,
-                synonyms=CHAT_AND_DEFAULT if plan.chat_is_default else frozenset(),
-            )
-        self.calls = CallAccounts(meter, limits)
+        self._limits = Limits(_rules(settings, plan), store, backends, self.metrics)
+        self.calls = CallAccounts(meter, self._limits)
         self.report = UsageReport(ledger, meter)
         self.background = Accounting(ledger, meter, section.usage_retention, store)
+
+    def prepare(self, settings: GatewaySettings, plan: BackendPlan) -> Callable[[], None]:
+        """What puts the section limits of another configuration in place; StartupError if it is invalid."""
+        rules = _rules(settings, plan)
+
+        def put_in_place() -> None:
+            self._limits.configure(rules)
+            self.background.retention = settings.limits.usage_retention
+
+        return put_in_place
+
+
+def _rules(settings: GatewaySettings, plan: BackendPlan) -> LimitRules:
+    section = settings.limits
+    quotas = _quotas(section)
+    if quotas.kinds:
+        check_limits(settings, plan)
+    return LimitRules(
+        quotas,
+        section.alert_at,
+        section.reserve_output,
+        refuse_on_error=section.on_error == "refuse",
+        timeout=FILE_TIMEOUT if section.redis is None else section.timeout,
+        synonyms=CHAT_AND_DEFAULT if plan.chat_is_default else frozenset(),
+    )
 
 
 def _ledger(redis: str | None, folder: Path) -> UsageLedger:

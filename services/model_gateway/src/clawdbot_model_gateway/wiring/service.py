@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint
 from typing import Final
 
@@ -17,7 +18,7 @@ from clawdbot_model_gateway.api.admin_servicer import AdminServicer
 from clawdbot_model_gateway.api.error_table import error_table
 from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
 from clawdbot_model_gateway.application import Components, GatewayApplication
-from clawdbot_model_gateway.backend_config import plan_backends
+from clawdbot_model_gateway.backend_config import BackendPlan, plan_backends
 from clawdbot_model_gateway.backend_lifecycle import BackendLifecycle
 from clawdbot_model_gateway.core.backend_set import BackendSet
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
@@ -33,14 +34,16 @@ from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.metrics import FailureMetrics
 from clawdbot_model_gateway.provider_registry import installed_providers
 from clawdbot_model_gateway.settings import GatewaySettings
+from clawdbot_model_gateway.settings.gateway import GatewaySection
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
 from clawdbot_model_gateway.stores.file.drains import FileDrainStore
 from clawdbot_model_gateway.stores.file.mapped_counter import MappedCounter
 from clawdbot_model_gateway.stores.file.worker_reports import FileWorkerReports
 from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 from clawdbot_model_gateway.wiring.backends import BackendFactory
-from clawdbot_model_gateway.wiring.cache import cached_replies, similar_requests
+from clawdbot_model_gateway.wiring.cache import cache_rules, cached_replies, similar_requests
 from clawdbot_model_gateway.wiring.limits import Accounts
+from clawdbot_model_gateway.wiring.reload import RELOADED, check_fixed
 
 FOLDER: Final = "model_gateway"
 """Below state_dir."""
@@ -85,11 +88,27 @@ def build(
     switching = settings.gateway.switching
     override_store = FileAliasOverrideStore(folder) if switching else InMemoryAliasOverrideStore()
     router = Router(override_store, backends)
+
+    def read(*, accepted: bool) -> tuple[BackendPlan, Callable[[], None]]:
+        new = settings.read_again(accepted=accepted)
+        new_plan = plan_backends(new, providers, find_local_model())
+        with new.locating_errors():
+            check_fixed(settings, new)
+            configure_limits = accounts.prepare(new, new_plan)
+
+        def put_in_place() -> None:
+            configure_limits()
+            calls.configure(new.gateway)
+            settings.accept(new, RELOADED)
+
+        return new_plan, put_in_place
+
     lifecycle = BackendLifecycle(
         plan,
         backends,
-        read_plan=lambda: plan_backends(settings.read_again(), providers, find_local_model()),
-        make_backend=factory.backend,
+        read=partial(read, accepted=False),
+        read_accepted=partial(read, accepted=True),
+        factory=factory,
         router=router,
         drains=drains,
         load=load,
@@ -105,8 +124,8 @@ def build(
         drains,
         load,
         lifecycle.reload_everywhere,
-        switching=switching,
         replies=calls.replies,
+        switching=switching,
     )
     components = Components(
         lifecycle=lifecycle,
@@ -150,9 +169,10 @@ class _Calls:
         draw: Callable[[], float],
     ) -> None:
         section = settings.gateway
+        self._media = MediaPolicy(settings.media)
         self.cache_metrics = CacheMetrics()
         self.replies = cached_replies(section.cache, settings.state_dir / FOLDER, self.cache_metrics)
-        limits = RequestLimits(section.max_request, section.max_messages, MediaPolicy(settings.media))
+        limits = self._request_limits(section)
         self.generation = Generation(
             router,
             backends,
@@ -166,13 +186,25 @@ class _Calls:
             router,
             backends,
             hooks=hooks,
-            limits=EmbedLimits(section.max_texts, section.max_request),
-            vectors=None if self.replies is None else self.replies.vectors,
+            limits=_embed_limits(section),
+            vectors=self.replies.vectors,
             draw=draw,
             accounts=accounts,
         )
         self.token_counts = TokenCounts(router, backends, limits=limits)
-        if self.replies is not None:
-            self.replies.similar = similar_requests(
-                section.cache.semantic, self.embeddings.embed, self.cache_metrics
-            )
+        self.replies.similar = similar_requests(
+            section.cache.semantic, self.embeddings.embed, self.cache_metrics
+        )
+
+    def configure(self, section: GatewaySection) -> None:
+        """Applies another section `gateway` to the calls that follow."""
+        self.replies.configure(cache_rules(section.cache))
+        self.generation.limits = self.token_counts.limits = self._request_limits(section)
+        self.embeddings.limits = _embed_limits(section)
+
+    def _request_limits(self, section: GatewaySection) -> RequestLimits:
+        return RequestLimits(section.max_request, section.max_messages, self._media)
+
+
+def _embed_limits(section: GatewaySection) -> EmbedLimits:
+    return EmbedLimits(section.max_texts, section.max_request)

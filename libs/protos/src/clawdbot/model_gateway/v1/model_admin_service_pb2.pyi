@@ -33,21 +33,27 @@ class _BreakerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BreakerS
     BREAKER_STATE_CLOSED: _BreakerState.ValueType  # 1
     """Requests go to the backend."""
     BREAKER_STATE_HALF_OPEN: _BreakerState.ValueType  # 2
-    """A single request is finding out whether the backend works again."""
+    """A single request of the worker is finding out whether the backend works
+    again.
+    """
     BREAKER_STATE_OPEN: _BreakerState.ValueType  # 3
-    """The backend kept failing, and no request goes to it."""
+    """The backend kept failing, and no request of the worker goes to it."""
 
 class BreakerState(_BreakerState, metaclass=_BreakerStateEnumTypeWrapper):
-    """BreakerState says whether a backend's circuit breaker lets requests through."""
+    """BreakerState says whether a circuit breaker of a backend lets requests through,
+    in the order of how few it lets through.
+    """
 
 BREAKER_STATE_UNSPECIFIED: BreakerState.ValueType  # 0
 """It has no breaker."""
 BREAKER_STATE_CLOSED: BreakerState.ValueType  # 1
 """Requests go to the backend."""
 BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 2
-"""A single request is finding out whether the backend works again."""
+"""A single request of the worker is finding out whether the backend works
+again.
+"""
 BREAKER_STATE_OPEN: BreakerState.ValueType  # 3
-"""The backend kept failing, and no request goes to it."""
+"""The backend kept failing, and no request of the worker goes to it."""
 Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
 
 class _UsageDimension:
@@ -323,8 +329,8 @@ Global___QueueLength: _TypeAlias = QueueLength  # noqa: Y015
 @_typing.final
 class Backend(_message.Message):
     """Backend is one endpoint that serves models. Its numbers are sums over all
-    workers of this machine; those of other workers than the one that answers are
-    at most a second old.
+    workers of this machine, where nothing else is said; those of other workers
+    than the one that answers are at most a second old.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -355,9 +361,15 @@ class Backend(_message.Message):
     """Requests that were sent or that wait."""
     open_connections: _builtins.int
     draining: _builtins.bool
+    """The same in all workers."""
     max_concurrency: _builtins.int
-    """Requests that are sent to it at the same time, at present; 0 for no limit."""
+    """Requests that are sent to it at the same time, at present; 0 for no limit. A
+    configured number is one for all workers, and else each has its own.
+    """
     breaker: Global___BreakerState.ValueType
+    """Each worker has a breaker of its own: this is the state of the one that lets
+    the fewest requests through. Others may still send, or probe.
+    """
     idle_connections: _builtins.int
     """Of open_connections, those that no request uses."""
     waiting_for_connection: _builtins.int
@@ -376,7 +388,9 @@ class Backend(_message.Message):
     cost_micros: _builtins.int
     """Cost of the requests in millionths of the currency, where it is known."""
     @_builtins.property
-    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As the worker that answers knows them; each asks the backend for itself."""
+
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueLength]:
         """The requests that wait, by class, the most urgent class first."""
@@ -550,7 +564,9 @@ class ReloadModelsResponse(_message.Message):
     def added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def changed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Their settings differ, so they got new connections and a new queue."""
+        """Their settings, or the files that those name, differ, so they got new
+        connections and a new queue.
+        """
 
     @_builtins.property
     def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...

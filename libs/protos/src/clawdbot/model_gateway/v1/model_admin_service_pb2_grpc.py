@@ -147,14 +147,17 @@ class ModelAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReloadModels(self, request, context):
-        """ReloadModels reads the sections model and models of the configuration again
-        and puts them in place, in all workers of this machine.
+        """ReloadModels reads the sections model, models, limits and gateway of the
+        configuration again, with the files that they name, and puts them in place,
+        in all workers of this machine.
 
         Unchanged backends keep their connections and queues. New ones are ready
         before they get requests. Removed ones, and changed ones as they were, finish
-        their requests. The call returns when every worker has done so, or shortly
-        before its deadline. Errors: FAILED_PRECONDITION (CONFIGURATION_INVALID) with
-        what is wrong, and nothing has changed. Safe to retry.
+        their requests. New limits and prices hold from the next request on; what was
+        used and reserved stays counted. The call returns when every worker has done
+        so, or shortly before its deadline. Errors: FAILED_PRECONDITION
+        (CONFIGURATION_INVALID) with what is wrong, or needs a restart, and nothing
+        has changed. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,14 +68,17 @@ class ModelAdminServiceStub:
     known request_id has no effect.
     """
     ReloadModels: _grpc.UnaryUnaryMultiCallable[_model_admin_service_pb2.ReloadModelsRequest, _model_admin_service_pb2.ReloadModelsResponse]
-    """ReloadModels reads the sections model and models of the configuration again
-    and puts them in place, in all workers of this machine.
+    """ReloadModels reads the sections model, models, limits and gateway of the
+    configuration again, with the files that they name, and puts them in place,
+    in all workers of this machine.
 
     Unchanged backends keep their connections and queues. New ones are ready
     before they get requests. Removed ones, and changed ones as they were, finish
-    their requests. The call returns when every worker has done so, or shortly
-    before its deadline. Errors: FAILED_PRECONDITION (CONFIGURATION_INVALID) with
-    what is wrong, and nothing has changed. Safe to retry.
+    their requests. New limits and prices hold from the next request on; what was
+    used and reserved stays counted. The call returns when every worker has done
+    so, or shortly before its deadline. Errors: FAILED_PRECONDITION
+    (CONFIGURATION_INVALID) with what is wrong, or needs a restart, and nothing
+    has changed. Safe to retry.
     """
     FlushCache: _grpc.UnaryUnaryMultiCallable[_model_admin_service_pb2.FlushCacheRequest, _model_admin_service_pb2.FlushCacheResponse]
     """FlushCache removes cached replies: all, or those of a model, of a tenant, or
@@ -148,14 +151,17 @@ class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
     known request_id has no effect.
     """
     ReloadModels: _aio.UnaryUnaryMultiCallable[_model_admin_service_pb2.ReloadModelsRequest, _model_admin_service_pb2.ReloadModelsResponse]  # type: ignore[assignment]
-    """ReloadModels reads the sections model and models of the configuration again
-    and puts them in place, in all workers of this machine.
+    """ReloadModels reads the sections model, models, limits and gateway of the
+    configuration again, with the files that they name, and puts them in place,
+    in all workers of this machine.
 
     Unchanged backends keep their connections and queues. New ones are ready
     before they get requests. Removed ones, and changed ones as they were, finish
-    their requests. The call returns when every worker has done so, or shortly
-    before its deadline. Errors: FAILED_PRECONDITION (CONFIGURATION_INVALID) with
-    what is wrong, and nothing has changed. Safe to retry.
+    their requests. New limits and prices hold from the next request on; what was
+    used and reserved stays counted. The call returns when every worker has done
+    so, or shortly before its deadline. Errors: FAILED_PRECONDITION
+    (CONFIGURATION_INVALID) with what is wrong, or needs a restart, and nothing
+    has changed. Safe to retry.
     """
     FlushCache: _aio.UnaryUnaryMultiCallable[_model_admin_service_pb2.FlushCacheRequest, _model_admin_service_pb2.FlushCacheResponse]  # type: ignore[assignment]
     """FlushCache removes cached replies: all, or those of a model, of a tenant, or
@@ -261,14 +267,17 @@ class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_admin_service_pb2.ReloadModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_admin_service_pb2.ReloadModelsResponse, _abc.Awaitable[_model_admin_service_pb2.ReloadModelsResponse]]:
-        """ReloadModels reads the sections model and models of the configuration again
-        and puts them in place, in all workers of this machine.
+        """ReloadModels reads the sections model, models, limits and gateway of the
+        configuration again, with the files that they name, and puts them in place,
+        in all workers of this machine.
 
         Unchanged backends keep their connections and queues. New ones are ready
         before they get requests. Removed ones, and changed ones as they were, finish
-        their requests. The call returns when every worker has done so, or shortly
-        before its deadline. Errors: FAILED_PRECONDITION (CONFIGURATION_INVALID) with
-        what is wrong, and nothing has changed. Safe to retry.
+        their requests. New limits and prices hold from the next request on; what was
+        used and reserved stays counted. The call returns when every worker has done
+        so, or shortly before its deadline. Errors: FAILED_PRECONDITION
+        (CONFIGURATION_INVALID) with what is wrong, or needs a restart, and nothing
+        has changed. Safe to retry.
         """
 
     @_abc_1.abstractmethod

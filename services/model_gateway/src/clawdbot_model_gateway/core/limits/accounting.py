@@ -31,15 +31,13 @@ class Accounting:
         ledger: of usage.
         meter: counts it.
         retention: seconds for which usage is kept.
-        store: of limits; None: there are none.
+        store: of limits.
     """
 
-    def __init__(
-        self, ledger: UsageLedger, meter: UsageMeter, retention: float, store: LimitStore | None = None
-    ) -> None:
+    def __init__(self, ledger: UsageLedger, meter: UsageMeter, retention: float, store: LimitStore) -> None:
         self._ledger = ledger
         self._meter = meter
-        self._retention = retention
+        self.retention = retention
         self._store = store
         self._failing: set[str] = set()
         """What fails now."""
@@ -49,8 +47,7 @@ class Accounting:
     async def start(self) -> None:
         """Opens the stores, and begins to flush. StartupError for what an operator can fix."""
         await self._ledger.start()
-        if self._store is not None:
-            await self._store.start()
+        await self._store.start()
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -62,8 +59,7 @@ class Accounting:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
-        if self._store is not None:
-            await self._store.stop()
+        await self._store.stop()
         await self._ledger.stop()
 
     async def _run(self) -> None:
@@ -73,15 +69,14 @@ class Accounting:
                 async with asyncio.timeout(INTERVAL):
                     await self._stopping.wait()
             await self._try("usage", self._meter.flush)
-            if self._store is not None:
-                await self._try("limits", self._store.maintain)
+            await self._try("limits", self._store.maintain)
             if time.monotonic() >= forget_at:
                 forget_at = time.monotonic() + FORGET_INTERVAL
                 await self._try("usage", self._forget)
 
     async def _forget(self) -> None:
         # A day is kept until its end is too old.
-        await self._ledger.forget(utc_day(max(0.0, time.time() - self._retention - DAY)))
+        await self._ledger.forget(utc_day(max(0.0, time.time() - self.retention - DAY)))
 
     async def _try(self, what: str, operation: Callable[[], Awaitable[None]]) -> None:
         """Says once that a store fails, and once that it works again."""

@@ -19,10 +19,10 @@ class CallAccounts:
 
     Args:
         meter: counts usage.
-        limits: None: there are none.
+        limits: what calls may use.
     """
 
-    def __init__(self, meter: UsageMeter, limits: Limits | None = None) -> None:
+    def __init__(self, meter: UsageMeter, limits: Limits) -> None:
         self._meter = meter
         self._limits = limits
 
@@ -43,13 +43,13 @@ class CallAccounts:
             LimitReached: a limit does not allow the call.
             LimitsUnavailable: the store is down, and calls are refused then.
         """
-        if self._limits is None:
+        if not self._limits.active:
             return targets, None
         estimate = input_tokens or (lambda: estimate_usage(request, 0).input_tokens)
         return await self._limits.admit(current_caller(), request, targets, estimate)
 
     def settle(self, attempts: RequestAttempts, admission: Admission | None) -> None:
         """Accounts for a call that has ended."""
-        if admission is not None and self._limits is not None:
+        if admission is not None:
             self._limits.settle(admission, attempts)
         self._meter.record(current_caller(), attempts)

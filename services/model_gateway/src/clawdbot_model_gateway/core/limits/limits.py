@@ -67,51 +67,62 @@ class Need:
     most: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class LimitRules:
+    """The limits as they are configured. A reload replaces them; what is counted stays where it is."""
+
+    quotas: Quotas
+    alert_at: float = 0.8
+    """Part of a limit at which an alert is logged."""
+    reserve_output: int = 1024
+    """Tokens of a reply to reserve for a request without max_tokens."""
+    refuse_on_error: bool = False
+    """Whether calls are refused while the store is down."""
+    timeout: float = 0.25
+    """Seconds that the store has."""
+    synonyms: frozenset[str] = frozenset()
+    """Names of one and the same alias: a limit of one of them is a limit of all."""
+
+
 class Limits:
     """Applies the limits.
 
     Args:
-        quotas: the limits.
+        rules: the limits at first.
         store: counts.
         backends: by name.
         metrics: of refusals and alerts.
-        alert_at: part of a limit at which an alert is logged.
-        reserve_output: tokens of a reply to reserve for a request without max_tokens.
-        refuse_on_error: whether calls are refused while the store is down.
-        timeout: seconds that the store has.
-        synonyms: names of one and the same alias: a limit of one of them is a limit of all.
         clock: seconds since 1970.
     """
 
     def __init__(
         self,
-        quotas: Quotas,
+        rules: LimitRules,
         store: LimitStore,
         backends: Mapping[str, Backend],
         metrics: LimitMetrics,
-        *,
-        alert_at: float = 0.8,
-        reserve_output: int = 1024,
-        refuse_on_error: bool = False,
-        timeout: float = 0.25,
-        synonyms: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._quotas = quotas
-        self._limits_tokens = bool(quotas.kinds & {"tokens", "cost"})
         self._store = store
         self._backends = backends
         self._metrics = metrics
-        self._alert_at = alert_at
-        self._reserve_output = reserve_output
-        self._refuse_on_error = refuse_on_error
-        self._timeout = timeout
-        self._synonyms = synonyms
         self._clock = clock
         self._late: asyncio.Future[Verdict] | None = None
         """What was not answered in time: until it is, nobody else waits."""
         self._alerted: dict[str, float] = {}
         """Bucket → when it ends."""
+        self._rules = rules
+        self.configure(rules)
+
+    def configure(self, rules: LimitRules) -> None:
+        """Applies other limits, from the next call on. Calls that run are settled as they were admitted."""
+        if rules != self._rules:
+            # What was near the end of an old limit may come near that of a new one.
+            self._alerted.clear()
+        self._rules = rules
+        self._limits_tokens = bool(rules.quotas.kinds & {"tokens", "cost"})
+        self.active = bool(rules.quotas.kinds)
+        """Whether anything is limited."""
 
     async def admit(
         self,
@@ -139,7 +150,7 @@ class Limits:
                 verdict = await self._reserve([each.charge for each in planned])
             except LimitStoreUnavailable as error:
                 self._metrics.store_errors.inc()
-                if self._refuse_on_error:
+                if self._rules.refuse_on_error:
                     raise LimitsUnavailable(error.explanation) from error
                 # What it uses counts as soon as the store is back.
                 nothing = [0] * len(planned)
@@ -166,9 +177,10 @@ class Limits:
     ) -> Iterator[Planned]:
         """What the call is charged, and where."""
         model = request.model or DEFAULT_ALIAS
-        names = self._synonyms if model in self._synonyms else {model}
+        rules = self._rules
+        names = rules.synonyms if model in rules.synonyms else {model}
         every: Need | None = None
-        for owner, quota in self._quotas.of(caller):
+        for owner, quota in rules.quotas.of(caller):
             if quota.limits:
                 every = every or self._need(request, targets, tokens)
                 yield from _charges(owner, quota.limits, every, now)
@@ -192,7 +204,7 @@ class Limits:
         sampling = request.sampling
         bounded = sampling.max_tokens if sampling.HasField("max_tokens") else None
         least = Usage(input_tokens=tokens, output_tokens=1 if bounded is None else bounded)
-        most = Usage(input_tokens=tokens, output_tokens=bounded or self._reserve_output)
+        most = Usage(input_tokens=tokens, output_tokens=bounded or self._rules.reserve_output)
         costs = [(0, 0)]
         for each in targets:
             backend = self._backends.get(each.backend)
@@ -217,7 +229,7 @@ class Limits:
             return verdict
         try:
             # A timer costs nothing beside a store that is asked over a network or in a thread.
-            done, _ = await asyncio.wait([verdict], timeout=self._timeout)
+            done, _ = await asyncio.wait([verdict], timeout=self._rules.timeout)
         except asyncio.CancelledError:
             verdict.add_done_callback(self._give_back)
             raise
@@ -228,7 +240,7 @@ class Limits:
         return verdict.result()
 
     def _no_answer(self) -> LimitStoreUnavailable:
-        return LimitStoreUnavailable(f"no answer within {self._timeout * 1000:g} ms")
+        return LimitStoreUnavailable(f"no answer within {self._rules.timeout * 1000:g} ms")
 
     def _give_back(self, late: asyncio.Future[Verdict]) -> None:
         """Nobody waits for it any more."""
@@ -242,7 +254,7 @@ class Limits:
         for each, amount, total in zip(planned, reservation.amounts, reservation.totals, strict=True):
             bucket, ends = each.charge.bucket, each.charge.ends
             used = total - amount + each.charge.least
-            if not ends or used < self._alert_at * each.limit.amount or bucket in self._alerted:
+            if not ends or used < self._rules.alert_at * each.limit.amount or bucket in self._alerted:
                 continue
             if len(self._alerted) >= MAX_ALERTED:
                 now = self._clock()

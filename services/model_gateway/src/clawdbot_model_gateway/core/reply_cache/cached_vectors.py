@@ -53,7 +53,8 @@ class CachedVectors:
     ) -> None:
         self.use = rules.use
         """How a request uses the cache at a backend; None: not at all."""
-        self._max_ttl = rules.max_ttl
+        self.max_ttl = rules.max_ttl
+        """Seconds; no vector is served longer."""
         self._memory = memory
         self._shared = shared
         self._metrics = metrics
@@ -116,7 +117,7 @@ class CachedVectors:
         except CorruptReply:
             self._metrics.redis_errors.labels("get_all", "corrupt").inc()
             return None
-        ttl = min(expires_at - time.time(), self._max_ttl)
+        ttl = min(expires_at - time.time(), self.max_ttl)
         if not ttl > 0:
             return None
         self._memory.put(key, answer.reply, ttl=ttl, stamp=stamp)

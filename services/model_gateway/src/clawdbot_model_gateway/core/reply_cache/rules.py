@@ -30,6 +30,8 @@ class CacheUse:
 class CacheRules:
     """The configured rules."""
 
+    enabled: bool = True
+    """False: no request uses the cache."""
     default: Literal["never", "deterministic", "always"] = "deterministic"
     """Which requests without a policy of their own use the cache."""
     ttl: float = 300.0
@@ -42,6 +44,8 @@ class CacheRules:
 
     def use(self, request: GenerateRequest | EmbedRequest, backend: Backend) -> CacheUse | None:
         """How the request uses the cache; None: not at all. It costs next to nothing then."""
+        if not self.enabled:
+            return None
         mode = request.cache.mode if request.HasField("cache") else CachePolicy.MODE_UNSPECIFIED
         if mode == CachePolicy.MODE_UNSPECIFIED:
             if self.default == "never" or (

@@ -85,7 +85,7 @@ class TokenCounts:
     def __init__(self, router: Router, backends: Mapping[str, Backend], *, limits: RequestLimits) -> None:
         self._router = router
         self._backends = backends
-        self._limits = limits
+        self.limits = limits
         # Its own pool: long counts must not block the loop's default threads, which resolve host names.
         self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="count")
 
@@ -118,10 +118,10 @@ class TokenCounts:
         if kind is None:
             raise InvalidRequest.of("input", "A request or a text is required.")
         if kind == "request":
-            validate_request(request.request, self._limits)
-        elif (size := request.ByteSize()) > self._limits.max_bytes:
+            validate_request(request.request, self.limits)
+        elif (size := request.ByteSize()) > self.limits.max_bytes:
             raise InvalidRequest.of(
-                "text", f"The request has {size} bytes; at most {self._limits.max_bytes} are allowed."
+                "text", f"The request has {size} bytes; at most {self.limits.max_bytes} are allowed."
             )
 
     async def _count_by_backend(
