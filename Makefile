@@ -12,6 +12,8 @@ MEMBERS := cli/pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproj
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(patsubst %/pyproject.toml,%,$(member)))
 NOT_OURS := $(foreach name,cli dialogue model-client model-gateway plugin-client plugin-sdk plugins protos servicekit,--no-emit-package clawdbot-$(name))
 TEST_PROCESSES ?= $(shell nproc 2>/dev/null || echo 2)
+# One more than there are processors: these tests wait for the processes that they start.
+INTEGRATION_PROCESSES ?= $(shell expr $(TEST_PROCESSES) + 1)
 # COMPILED=1 has a target use the environment of `make compiled` in place of .venv.
 IN := $(if $(COMPILED),build/compiled,.venv)
 IN_RUNS := $(if $(COMPILED),$(COMPILED_READY),$(RUNS))
@@ -99,7 +101,8 @@ test-unit: $(IN_READY)  ## Run one package's unit tests (PKG=servicekit ARGS="-k
 	@$(IN)/bin/python -m pytest tests/unit/$(PKG) $(ARGS)
 
 test-integration: $(IN_READY)  ## Run the tests with foreign tools and killed processes
-	@$(IN)/bin/python -m pytest -m integration -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	@$(IN)/bin/python -m pytest -m integration -n $(INTEGRATION_PROCESSES) --dist worksteal \
+		$(if $(filter tests/%,$(ARGS)),,tests/e2e tests/integration) $(ARGS)
 
 # Without xdist: its callers and backends need the processors.
 test-chaos: $(IN_READY)  ## Let backends fail in every way for a minute, under load

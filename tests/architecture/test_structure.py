@@ -171,3 +171,10 @@ def test_only_settings_read_the_environment():
         and re.search(r"os\.(environ|getenv)", path.read_text(encoding="utf-8"))
     ]
     assert readers == []
+
+
+def test_integration_tests_lie_where_make_collects_them():
+    marked = [path for path in hand_written("tests") if re.search(r"mark\.integration", path.read_text())]
+    assert len(marked) > 30
+    folders = (ROOT / "tests" / "e2e", ROOT / "tests" / "integration")
+    assert not [path for path in marked if not any(folder in path.parents for folder in folders)]

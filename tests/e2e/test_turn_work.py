@@ -14,6 +14,7 @@ pytestmark = pytest.mark.integration
 
 ROOM = 0.6
 """Of background work in one turn; one more of anything is above it."""
+ATTEMPTS = 4
 MOST = {
     CHAT: {"tasks": 4, "jobs for threads": 4, "SQL statements": 8, "transactions": 2, "log lines": 1},
     BOOKING: {"tasks": 2, "jobs for threads": 3, "SQL statements": 8, "transactions": 2, "log lines": 1},
@@ -30,13 +31,17 @@ MOST = {
 
 async def test_a_turn_does_no_more_than_it_did():
     async with counted_suite() as suite:
-        work = await suite.work()
-    counted = {kind: {name: work[kind][name] for name in bounds} for kind, bounds in MOST.items()}
-    more = {
-        f"{name} of a {kind} turn: {counted[kind][name]:.1f}, not {most}"
-        for kind, bounds in MOST.items()
-        for name, most in bounds.items()
-        if counted[kind][name] > most + ROOM
-    }
+        # A busy machine adds to a count and takes nothing from it.
+        for _ in range(ATTEMPTS):
+            work = await suite.work()
+            counted = {kind: {name: work[kind][name] for name in bounds} for kind, bounds in MOST.items()}
+            more = {
+                f"{name} of a {kind} turn: {counted[kind][name]:.1f}, not {most}"
+                for kind, bounds in MOST.items()
+                for name, most in bounds.items()
+                if counted[kind][name] > most + ROOM
+            }
+            if not more:
+                break
     assert not more
     assert all(count > 0 for counts in counted.values() for count in counts.values()), "what is counted moved"

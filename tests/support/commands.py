@@ -11,7 +11,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-COMMAND_TIMEOUT = 30.0
+COMMAND_TIMEOUT = 60.0
 """Seconds for a command to end, or to print what a test waits for, on a busy machine."""
 
 

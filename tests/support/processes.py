@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.ports import free_port
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 """Seconds for a process to be SERVING on a busy machine."""
 
 

@@ -14,7 +14,7 @@ import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 """Seconds for a text to appear on a busy machine."""
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78]")

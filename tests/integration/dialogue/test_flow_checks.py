@@ -81,7 +81,9 @@ async def test_a_source_gets_the_same_diagnostics_wherever_it_is_checked(served)
 
 
 async def test_a_large_flow_is_deployed_and_others_are_served_meanwhile(served):
-    deploying = asyncio.ensure_future(served.flows.DeployFlow(pb.DeployFlowRequest(source=LARGE)))
+    deploying = asyncio.ensure_future(
+        served.flows.DeployFlow(pb.DeployFlowRequest(source=LARGE), timeout=100)
+    )
     slowest = 0.0
     while not deploying.done():
         before = time.monotonic()

@@ -135,7 +135,7 @@ async def test_silence_after_the_finish_reason_is_success_and_does_not_block_the
     begun = time.monotonic()
     events = await served.client.events(asks())
     assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 30
 
 
 async def test_a_late_end_of_the_stream_does_not_block_the_caller(served, backend, monkeypatch):

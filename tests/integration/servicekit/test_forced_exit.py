@@ -20,10 +20,12 @@ from tests.support.hosts import trial_settings
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import invoke
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120), GRPCIO_ONLY]
+"""What ends a process knows no engine, and the tests take long."""
 
 GRACE = 0.5
-LIMIT = GRACE + 10
+LIMIT = GRACE + 10 + 10
+"""The last ten are for a busy machine. What is guarded against takes an hour."""
 
 
 async def seconds_to_end(process, request=None, *, signals=1):
@@ -42,10 +44,6 @@ async def seconds_to_end(process, request=None, *, signals=1):
         if request is not None:
             calling.cancel()
         return code, time.monotonic() - started
-
-
-pytestmark = GRPCIO_ONLY
-"""What ends a process knows no engine, and the tests take long."""
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -85,7 +83,7 @@ async def test_sigterm_ends_the_process_whatever_its_applications_do_when_they_s
 
 
 async def test_a_second_signal_does_not_wait_for_the_grace_and_a_third_for_nothing(tmp_path):
-    for signals, limit in ((2, 10.5), (3, 5)):
+    for signals, limit in ((2, 20), (3, 5)):
         async with trial_process(tmp_path, CLAWDBOT_SERVER__GRACE="1h") as process:
             code, seconds = await seconds_to_end(process, invoke("stick", seconds=3600), signals=signals)
             assert (code, seconds < limit) == (FORCED_EXIT_CODE, True)

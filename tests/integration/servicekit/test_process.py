@@ -8,6 +8,7 @@ import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2_grpc
 
+from tests.support.engines import GRPCIO_ONLY
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import ticks
 
@@ -53,6 +54,7 @@ async def test_a_signal_while_waiting_for_a_dependency_stops_the_process_cleanly
         assert ends.exists()
 
 
+@GRPCIO_ONLY
 async def test_an_error_that_an_operator_can_fix_is_one_sentence_and_exit_code_2(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -67,9 +69,12 @@ async def test_an_error_that_an_operator_can_fix_is_one_sentence_and_exit_code_2
                 assert await process.ended() == 2
                 assert sentence in process.log()
                 assert "Traceback" not in process.log()
-                assert len(process.log().splitlines()) == 1
+                # On a busy machine the watchdog may have written a line as well.
+                told = [line for line in process.log().splitlines() if "event_loop_" not in line]
+                assert len(told) == 1
 
 
+@GRPCIO_ONLY
 async def test_the_config_argument_names_the_file(tmp_path):
     config = tmp_path / "named.yaml"
     config.write_text("trial: {refuse: 'Read from the named file.'}")

@@ -9,11 +9,13 @@ import urllib.request
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2_grpc
 
+from tests.support.engines import GRPCIO_ONLY
 from tests.support.ports import free_port
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import invoke
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120), GRPCIO_ONLY]
+"""What watches the event loop knows no engine."""
 
 
 def events(process, name):

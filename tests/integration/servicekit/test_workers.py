@@ -12,6 +12,7 @@ import pytest
 from clawdbot.plugins.v1 import tool_service_pb2_grpc
 from clawdbot_servicekit import sockets
 
+from tests.support.engines import GRPCIO_ONLY
 from tests.support.ports import free_port
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import invoke, ticks
@@ -77,6 +78,7 @@ async def test_a_killed_worker_is_replaced_and_calls_continue(tmp_path):
         assert 'rpc_method="clawdbot.plugins.v1.ToolService/ListTools"' in text
 
 
+@GRPCIO_ONLY
 async def test_a_worker_whose_event_loop_is_stuck_is_replaced(tmp_path):
     async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__STUCK_AFTER="2") as process:
         await process.serving()
@@ -91,6 +93,7 @@ async def test_a_worker_whose_event_loop_is_stuck_is_replaced(tmp_path):
         await worker_pids(process, 2)
 
 
+@GRPCIO_ONLY
 async def test_a_second_signal_reaches_the_workers(tmp_path):
     async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__GRACE="1h") as process:
         await process.serving()
@@ -106,6 +109,7 @@ async def test_a_second_signal_reaches_the_workers(tmp_path):
         assert await process.ended() == 0
 
 
+@GRPCIO_ONLY
 async def test_workers_do_not_outlive_a_killed_supervisor(tmp_path):
     async with trial_process(tmp_path, **TWO) as process:
         await process.serving()
@@ -122,6 +126,7 @@ async def test_workers_do_not_outlive_a_killed_supervisor(tmp_path):
         ({"CLAWDBOT_TRIAL__DIE": "true"}, "The workers crash while they start (exit code 7)."),
     ],
 )
+@GRPCIO_ONLY
 async def test_workers_that_cannot_start_end_the_process_with_one_sentence(tmp_path, trouble, sentence):
     async with trial_process(tmp_path, **TWO, **trouble) as process:
         assert await process.ended() == 2

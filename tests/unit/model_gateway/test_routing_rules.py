@@ -167,11 +167,11 @@ def test_what_only_looks_like_an_invalid_pattern_is_allowed(condition):
 
 def test_loops_over_a_huge_request_end_soon_and_the_rule_does_not_hold():
     request = asks(*(says("x", ROLE_SYSTEM) for _ in range(3000)))
-    began = time.monotonic()
+    began = time.process_time()
     quadratic = "request.messages.all(m, request.messages.all(n, n.role == m.role))"
     with capture_logs():
         assert chosen({quadratic: "one", "true": "two"}, request) == "two"
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_request_is_not_changed_and_only_what_rules_read_is_copied():

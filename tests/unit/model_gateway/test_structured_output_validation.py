@@ -149,7 +149,6 @@ async def test_an_endless_validation_is_killed_and_blocks_nobody(schema, text):
     assert time.monotonic() - started_at < 30
 
 
-@pytest.mark.integration
 def test_a_validator_process_ends_by_itself_when_the_gateway_has_died():
     task = json.dumps({"schema": EXPONENTIAL_IN_DEPTH, "text": nested(60)}).encode()
     command = [sys.executable, "-P", "-m", VALIDATOR_MODULE, "5", str(1024**3)]

@@ -13,6 +13,7 @@ NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 VERSION_PATTERN: Final = re.compile(r"\d+(\.\d+){1,2}(\.?[-+a-zA-Z][-+.a-zA-Z0-9]{0,39})?")
 SECONDS_PER_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+_DURATION: Final = re.compile(rf"(?:{_DURATION_PART.pattern})+", re.ASCII)
 
 
 def name(kind: str, text: Any) -> str:
@@ -53,10 +54,9 @@ def seconds(parameter: str, value: Any) -> float:
 
 def _duration_seconds(text: str) -> float | None:
     # The same as clawdbot_servicekit.durations, which a plugin's author need not have.
-    parts = _DURATION_PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    if not _DURATION.fullmatch(text):
         return None
-    return sum(float(number) * SECONDS_PER_UNIT[unit] for number, unit in parts)
+    return sum(float(number) * SECONDS_PER_UNIT[unit] for number, unit in _DURATION_PART.findall(text))
 
 
 def integer(parameter: str, value: Any) -> int:

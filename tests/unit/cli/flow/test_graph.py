@@ -53,7 +53,6 @@ def test_a_picture_without_graphviz_says_what_is_missing(cli, monkeypatch):
     assert "mermaid and dot work without it" in result.err
 
 
-@pytest.mark.integration
 @pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
 def test_a_picture_is_drawn(cli):
     cli.write(f=FLOW)

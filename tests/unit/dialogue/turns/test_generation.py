@@ -149,7 +149,7 @@ async def test_a_model_without_a_reply_fails_the_turn_and_not_the_session(cluste
 
 async def test_a_turn_times_out(tmp_path):
     async with running_cluster("memory", tmp_path) as cluster:
-        cluster.limits = replace(cluster.limits, turn_timeout=0.05)
+        cluster.limits = replace(cluster.limits, turn_timeout=0.5)
         node = await cluster.join()
         cluster.flow(CHAT)
         cluster.tools.add("clock.now", lambda _: _forever())
