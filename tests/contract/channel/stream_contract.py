@@ -81,6 +81,15 @@ class ResponseStreams:
             with pytest.raises(grpc.aio.AioRpcError, match="Unexpected <class 'ValueError'>: broken"):
                 await call.read()
 
+    async def test_an_iteration_that_has_failed_is_over(self, stub):
+        responses = aiter(stub.CountAndRaise(text("1")))
+        assert await anext(responses) == text("0")
+        with pytest.raises(grpc.aio.AioRpcError, match="broken"):
+            await anext(responses)
+        for _ in range(2):
+            with pytest.raises(StopAsyncIteration):
+                await anext(responses)
+
     async def test_the_status_is_not_known_before_the_responses_are_read(self, stub):
         call = stub.Count(text("3"))
         ended = asyncio.ensure_future(call.code())

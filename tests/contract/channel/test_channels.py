@@ -9,6 +9,7 @@ from functools import partial
 import grpc
 import grpc.aio
 import pytest
+from clawdbot_servicekit import tracing
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.pipeline.types import NEVER
 
@@ -89,6 +90,13 @@ class TestInProcess(ChannelContract):
                 await server.stop()
 
         return connected
+
+    async def test_the_ids_of_the_running_call_go_with_it_after_its_own_metadata(self, stub, servicer):
+        ids = (("x-request-id", "r-1"), ("traceparent", f"00-{'a' * 32}-{'b' * 16}-01"))
+        tracing.extract(ids)
+        await stub.Echo(text(""), metadata=(("x-one", "1"),))
+        assert servicer.metadata == (("x-one", "1"), *ids)
+        assert [each.key for each in servicer.metadata] == ["x-one", "x-request-id", "traceparent"]
 
     async def test_a_stream_without_references_is_cancelled(self, stub, servicer):
         """Over a socket gRPC keeps the stream and its servicer until the connection ends."""

@@ -47,7 +47,7 @@ class SingleResponseCall(InProcessCall):
 class StreamingResponseCall(InProcessCall):
     """A call whose responses are read or iterated over, but not both."""
 
-    _iterates = _reads = False
+    _iterates = _iterated = _reads = False
 
     def __aiter__(self) -> Self:
         if self._reads:
@@ -58,7 +58,9 @@ class StreamingResponseCall(InProcessCall):
     async def __anext__(self) -> Any:
         message = await self._rpc.receive_response()
         if message is None:
-            await self._raise_for_status()
+            if not self._iterated:
+                self._iterated = True
+                await self._raise_for_status()
             raise StopAsyncIteration
         return self._decode(message)
 
