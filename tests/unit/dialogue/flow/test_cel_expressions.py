@@ -69,8 +69,9 @@ JSON = st.recursive(
 )
 
 
+PATHS = ["slots.n", "slots.x", "slots.day", "result.a", "result.a.b", "event.a", "turn.number"]
 PLAIN = st.recursive(
-    st.sampled_from(["slots.n", "slots.x", "slots.day", "result.a", "result.a.b", "event.a", "turn.number"])
+    st.sampled_from(PATHS)
     | st.builds(
         "{} {} {}".format,
         st.sampled_from(["slots.n", "slots.day", "result.a", "event.a"]),
@@ -79,6 +80,11 @@ PLAIN = st.recursive(
     ),
     lambda part: st.builds("{} && {}".format, part, part),
     max_leaves=3,
+) | st.builds(
+    "has({}) ? {} : {}".format,
+    st.sampled_from(PATHS),
+    st.sampled_from(PATHS),
+    st.sampled_from([*PATHS, "'Guest'", "0", "true"]),
 )
 
 

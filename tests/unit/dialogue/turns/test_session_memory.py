@@ -11,7 +11,7 @@ from clawdbot_dialogue.core.turns.history import History
 from clawdbot_dialogue.core.turns.ports import TurnLimits
 from clawdbot_dialogue.core.turns.session_memory import MAX_BYTES, SessionMemories, SessionMemory
 
-from tests.support.engine_cluster import reply_texts, turn_request
+from tests.support.engine_cluster import TENANT, reply_texts, turn_request
 from tests.support.scripted_peers import Hold, call
 
 OF_A_TURN = {
@@ -161,6 +161,27 @@ def test_a_session_that_ended_or_was_deleted_is_forgotten():
     memories.keep(4, memory())
     memories.forget("s1")
     assert memories.recall(task(5)) is None
+
+
+def test_a_session_without_turns_is_forgotten():
+    """Another process may have deleted it."""
+    memories = SessionMemories()
+    memories.keep(4, memory())
+    memories.forget_idle(600.0)
+    memories.keep(4, memory("s2"))
+    memories.forget_idle(0.0)
+    assert memories.recall(task(5)) is None
+    memories.keep(4, memory())
+    memories.forget_idle(600.0)
+    assert memories.recall(task(5)) is not None
+
+
+async def test_a_deleted_session_is_forgotten(cluster):
+    session = await cluster.open_session()
+    await cluster.send(session, "hello")
+    assert session.id in cluster.engine._memories._kept
+    await cluster.newest.sessions.delete(TENANT, session.id, "")
+    assert session.id not in cluster.engine._memories._kept
 
 
 def test_the_sessions_that_were_used_least_recently_are_forgotten_first():

@@ -68,9 +68,6 @@ class RequestValidator:
     def create_session(self, request: wire.CreateSessionRequest) -> CreateSession:
         """Converts a request to create a session."""
         _check(self._create_session(request))
-        without_id = wire.CreateSessionRequest()
-        without_id.CopyFrom(request)
-        without_id.ClearField("request_id")
         return CreateSession(
             tenant=current_caller().tenant,
             flow=request.flow,
@@ -80,7 +77,7 @@ class RequestValidator:
             slots=to_plain(request.slots),
             locale=request.locale,
             request_id=request.request_id,
-            digest=hashlib.sha256(without_id.SerializeToString(deterministic=True)).digest(),
+            digest=_session_digest(request),
         )
 
     def session_filter(self, request: wire.ListSessionsRequest) -> SessionFilter:
@@ -241,6 +238,16 @@ def _max_depth(field: str, struct: Struct) -> Iterator[FieldViolation]:
     path = path_too_deep(struct, field)
     if path is not None:
         yield FieldViolation(path, TOO_DEEP)
+
+
+def _session_digest(request: wire.CreateSessionRequest) -> bytes:
+    """A digest of all but the request_id. Empty without one."""
+    if not request.request_id:
+        return b""
+    without_id = wire.CreateSessionRequest()
+    without_id.CopyFrom(request)
+    without_id.ClearField("request_id")
+    return hashlib.sha256(without_id.SerializeToString(deterministic=True)).digest()
 
 
 def _input(request: wire.SendTurnRequest | wire.StreamTurnRequest) -> Message | Event:

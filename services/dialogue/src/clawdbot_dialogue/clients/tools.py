@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import grpc
 import grpc.aio
 from clawdbot.plugins.v1.tool_service_pb2 import InvokeToolRequest, ListToolsRequest, Tool, ToolOutcome
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceStub
@@ -95,6 +96,8 @@ class ToolsClient(ToolBox):
 
     async def _connect(self) -> None:
         """Waits for a connection: a call that fails before certainly did not run its tool."""
+        if self._channel.get_state() is grpc.ChannelConnectivity.READY:
+            return
         try:
             async with asyncio.timeout(deadline.outgoing_timeout(LOOKUP_TIMEOUT)):
                 await self._channel.channel_ready()

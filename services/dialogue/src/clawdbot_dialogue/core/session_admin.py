@@ -43,7 +43,7 @@ class CreateSession:
     """BCP 47; empty for the flow's default."""
     request_id: str = ""
     digest: bytes = b""
-    """Of the whole request: tells a retry from another request with the same request_id."""
+    """Of the request: tells a retry from another request with the same request_id. Empty without one."""
 
 
 class SessionAdmin:

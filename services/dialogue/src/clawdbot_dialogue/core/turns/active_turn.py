@@ -14,16 +14,17 @@ from clawdbot_dialogue.core.sessions.records import StopMode, TurnResult
 
 
 class CancelScope:
-    """A block of code that another task can end: enter it with `with`, end it with `stop` or `lose_lease`.
+    """A block of code that can be ended from outside: enter it with `with`, end it with one of its methods.
 
-    The block then ends early without an exception, and `cancel_called` is True. Do not enter it if
-    `cancel_called` is True already. A cancellation of the task itself passes through.
+    The block then ends early without an exception. Do not enter it if `cancel_called` is True already. A
+    cancellation of the task itself passes through.
     """
 
     def __init__(self) -> None:
         self.stop_mode = StopMode.NONE
         self.lease_lost = False
         """True if the lease is lost: nothing may be written any more."""
+        self.timed_out = False
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._cancel_sent = False
@@ -31,6 +32,11 @@ class CancelScope:
     def stop(self, mode: StopMode) -> None:
         """Ends the block. A later, weaker mode does not replace a rollback."""
         self.stop_mode = max(self.stop_mode, mode)
+        self._cancel()
+
+    def time_out(self) -> None:
+        """Ends the block because it has taken too long."""
+        self.timed_out = True
         self._cancel()
 
     def lose_lease(self) -> None:
@@ -45,7 +51,7 @@ class CancelScope:
 
     @property
     def cancel_called(self) -> bool:
-        """Whether the block was, or is to be, ended."""
+        """Whether the block was, or is to be, stopped, or the lease is lost."""
         return self.lease_lost or self.stop_mode is not StopMode.NONE
 
     def __enter__(self) -> Self:
@@ -80,8 +86,8 @@ class ActiveTurn:
         self._result: TurnResult | None = None
         self._events: list[StreamTurnResponse] = []
         self._error: Exception | None = None
-        self._changed: asyncio.Event | None = None
-        """What subscribers wait for; made once one does."""
+        self._waiters: list[asyncio.Future[None]] = []
+        """Of subscribers that wait for the next event, or for the end."""
 
     @property
     def is_over(self) -> bool:
@@ -106,14 +112,15 @@ class ActiveTurn:
         self._notify()
 
     def _notify(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
+        for waiter in self._waiters:
+            if not waiter.done():  # its subscriber was cancelled
+                waiter.set_result(None)
+        self._waiters.clear()
 
     async def _wait_for_change(self) -> None:
-        if self._changed is None:
-            self._changed = asyncio.Event()
-        self._changed.clear()
-        await self._changed.wait()
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
 
     async def result(self) -> TurnResult:
         """Waits for the end of the turn and returns it.

@@ -42,7 +42,11 @@ def without_refused_media(messages: Sequence[Message], policy: MediaPolicy) -> S
 
 def has_media(message: Message) -> bool:
     """Returns whether the message, or a tool result in it, contains media."""
-    return any(_is_media(part) for part in _leaves(message))
+    for part in message.parts:
+        kind = part.WhichOneof("content")
+        if kind in MEDIA or (kind == "tool_result" and any(map(_is_media, part.tool_result.content))):
+            return True
+    return False
 
 
 def _replace_old_media(messages: Sequence[Message], limit: int) -> Sequence[Message]:

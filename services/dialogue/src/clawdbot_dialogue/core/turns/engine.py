@@ -77,7 +77,9 @@ class TurnEngine:
             clock=clock,
             inbox_limit=limits.inbox,
         )
-        self._maintenance = MaintenanceLoop(store, self._leases, lease_owners, clock, self.start_task)
+        self._maintenance = MaintenanceLoop(
+            store, self._leases, lease_owners, clock, self.start_task, memories=self._memories
+        )
 
     # Start and stop
 

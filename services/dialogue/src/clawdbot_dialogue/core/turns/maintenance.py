@@ -1,4 +1,4 @@
-"""The engine's background work: renews leases, stops turns, recovers orphaned turns, fires timers.
+"""The engine's background work: renews leases, stops and recovers turns, fires timers, forgets idle sessions.
 
 Each duty is a loop of its own; one that fails is tried again at its next interval.
 """
@@ -24,6 +24,7 @@ from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.inputs import input_digest, timer_fired_event
 from clawdbot_dialogue.core.turns.lease_table import LeaseTable
+from clawdbot_dialogue.core.turns.session_memory import SessionMemories
 
 STOP_REQUEST_INTERVAL: Final = 0.25
 """Seconds between two reads of other processes' requests to stop a turn; only while turns run here."""
@@ -31,6 +32,10 @@ RECOVERY_INTERVAL: Final = 1.0
 """Seconds between two searches for orphaned turns."""
 TIMER_INTERVAL: Final = 2.0
 """Most seconds between two searches for due timers: other processes set some too, and clocks are set."""
+FORGET_INTERVAL: Final = 60.0
+"""Seconds between two searches for sessions to forget."""
+MAX_IDLE_TIME: Final = 540.0
+"""Seconds without a turn after which a session is forgotten."""
 MAX_BATCH: Final = 64
 """Sessions that are recovered, or timers that are fired, at once."""
 
@@ -48,6 +53,8 @@ class MaintenanceLoop:
         lease_owners: LeaseOwners,
         clock: Callable[[], float],
         start_task: Callable[[TurnTask], None],
+        *,
+        memories: SessionMemories,
     ) -> None:
         self._store = store
         self._leases = leases
@@ -55,6 +62,7 @@ class MaintenanceLoop:
         self._clock = clock
         self._start_task = start_task
         """Runs a turn, and those that wait behind it, in a task of its own."""
+        self._memories = memories
         self._idle_leases: frozenset[tuple[str, int]] = frozenset()
         """Session and token of this process's leases that nothing ran under when last looked at."""
         self._draining = False
@@ -76,6 +84,7 @@ class MaintenanceLoop:
             group.create_task(self._repeat(self.renew_leases, self._leases.lease_seconds / 3))
             group.create_task(self._repeat(self.apply_stop_requests, STOP_REQUEST_INTERVAL))
             group.create_task(self._repeat(self.recover_orphans, RECOVERY_INTERVAL))
+            group.create_task(self._repeat(self.forget_idle_sessions, FORGET_INTERVAL))
             group.create_task(self._fire_timers())
 
     async def _repeat(self, duty: Callable[[], Awaitable[None]], interval: float) -> None:
@@ -105,6 +114,10 @@ class MaintenanceLoop:
         if self._leases.held:
             for session_id, number, mode in await self._store.stop_requests():
                 self._leases.stop_turn(session_id, number, mode)
+
+    async def forget_idle_sessions(self) -> None:
+        """Forgets what is remembered of sessions without turns: another process may have deleted them."""
+        self._memories.forget_idle(MAX_IDLE_TIME)
 
     async def recover_orphans(self) -> None:
         """Leases sessions with unfinished turns whose lease is released, has expired, or has a dead owner."""

@@ -6,6 +6,7 @@ on the one under which it was remembered, and for no other: then no other proces
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -42,6 +43,7 @@ class _Kept(NamedTuple):
     token: int
     memory: SessionMemory
     size: int
+    since: float
 
 
 class SessionMemories:
@@ -62,7 +64,7 @@ class SessionMemories:
         self.forget(session.id)
         if session.status != SESSION_STATUS_ENDED:
             size = OVERHEAD + session.ByteSize() + len(memory.encoded_snapshot) + memory.history.size
-            self._kept[session.id] = _Kept(token, memory, size)
+            self._kept[session.id] = _Kept(token, memory, size, time.monotonic())
             self._size += size
         while self._size > MAX_BYTES:
             self.forget(next(iter(self._kept)))
@@ -75,6 +77,12 @@ class SessionMemories:
         # Nothing else writes it. But a file can be put back to an earlier state, or be damaged.
         is_stored = (kept.memory.encoded_snapshot, kept.memory.session) == (task.snapshot, task.session)
         return kept.memory if is_stored else None
+
+    def forget_idle(self, seconds: float) -> None:
+        """Forgets the sessions that had no turn here for so long: another process may have deleted them."""
+        before = time.monotonic() - seconds
+        while self._kept and next(iter(self._kept.values())).since <= before:
+            self.forget(next(iter(self._kept)))
 
     def forget(self, session_id: str) -> _Kept | None:
         """Forgets a session."""

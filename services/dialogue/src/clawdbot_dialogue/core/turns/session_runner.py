@@ -204,14 +204,12 @@ class SessionRunner:
         limits = self._dependencies.limits
         deadline.enter_deadline(limits.turn_timeout)
         wire_turn = turn.record.turn
+        scope = turn.active_turn.cancel_scope
+        timer = asyncio.get_running_loop().call_later(limits.turn_timeout, scope.time_out)
         after = None
         try:
-            with turn.active_turn.cancel_scope:
+            with scope:
                 after = await turn.attempt.run(snapshot, to_machine_event(wire_turn, limits.time_zone))
-        except TimeoutError:
-            return None, TurnError(
-                reason="TURN_TIMEOUT", message=f"The turn took more than {limits.turn_timeout:g} seconds."
-            )
         except (FlowNotFound, SnapshotInvalid) as error:
             return None, flow_version_gone(error)
         except (LeaseLost, StoreUnavailable, SessionQuarantined):
@@ -221,6 +219,12 @@ class SessionRunner:
             _log.exception("turn_crashed", session=wire_turn.session_id, turn=wire_turn.id)
             return None, TurnError(
                 reason="INTERNAL", message=f"Internal error; the server's log has it under {wire_turn.id}."
+            )
+        finally:
+            timer.cancel()
+        if scope.timed_out and after is None:
+            return None, TurnError(
+                reason="TURN_TIMEOUT", message=f"The turn took more than {limits.turn_timeout:g} seconds."
             )
         if turn.attempt.error is not None:
             return None, turn.attempt.error

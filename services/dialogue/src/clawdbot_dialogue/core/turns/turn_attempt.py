@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from clawdbot.common.v1.message_pb2 import ToolCall, ToolResult
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, TurnError
 from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_ONCE, InvocationContext
-from clawdbot_servicekit import deadline
 from clawdbot_servicekit.structs import exact_json, plain_from_json, to_plain, to_struct
 
 from clawdbot_dialogue.core.machine import effects, events
@@ -54,19 +51,15 @@ class TurnAttempt:
         """Runs the turn and returns the snapshot after it.
 
         Raises:
-            TimeoutError: the running task's deadline has passed.
             LeaseLost: another process holds the session's lease.
             FlowNotFound: a flow of the session is not installed in its version.
             SnapshotInvalid: the flow does not have the state that the session is in.
         """
         if self._task.inbox_turn.attempts > 1:
-            async with asyncio.timeout(deadline.remaining()):
-                await self.journal.load()
+            await self.journal.load()
         loop = StepLoop(self._flows, self._record, snapshot, event)
         while (effect := loop.next_effect()) is not None:
-            # Set here, so that a turn that only records effects pays for no timeout.
-            async with asyncio.timeout(deadline.remaining()):
-                outcome = await self._carry_out(effect, loop.snapshot)
+            outcome = await self._carry_out(effect, loop.snapshot)
             if outcome is not None:
                 loop.add_event(outcome)
         return loop.snapshot

@@ -148,7 +148,9 @@ class TurnRecord:
 
     def call_requested(self, call: ToolCall) -> None:
         """Adds a call to the transcript that no reply contains, such as one that the flow itself makes."""
-        self._messages.append(Message(role=ROLE_ASSISTANT, parts=[Part(tool_call=call)]))
+        message = Message(role=ROLE_ASSISTANT)
+        message.parts.add().tool_call.CopyFrom(call)
+        self._messages.append(message)
 
     def call_started(self, call: ToolCall) -> None:
         """Announces a call."""
@@ -177,8 +179,10 @@ class TurnRecord:
             messages.append(message)
             calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
             if calls:
-                results = (self._result(call) for call in calls)
-                messages.append(Message(role=ROLE_TOOL, parts=[Part(tool_result=each) for each in results]))
+                results = Message(role=ROLE_TOOL)
+                for call in calls:
+                    results.parts.add().tool_result.CopyFrom(self._result(call))
+                messages.append(results)
         return tuple(messages)
 
     def _result(self, call: ToolCall) -> ToolResult:

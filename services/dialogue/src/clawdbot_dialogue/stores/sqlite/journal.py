@@ -7,30 +7,31 @@ from collections.abc import Sequence
 
 from clawdbot_dialogue.core.errors import LeaseLost
 from clawdbot_dialogue.core.sessions.records import JournalEntry, Lease
-from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, turn_key
+from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS
 
 
 def write_journal(db: sqlite3.Connection, lease: Lease, entries: Sequence[JournalEntry]) -> None:
     """SessionStore.write_journal."""
-    session = db.execute(
-        "SELECT seq FROM sessions WHERE id = ? AND token = ?", (lease.session_id, lease.token)
-    ).fetchone()
-    if session is None:
-        raise LeaseLost(lease.session_id)
-    db.executemany(
-        "INSERT OR REPLACE INTO journal (turn, name, digest, once, record, done) VALUES (?, ?, ?, ?, ?, ?)",
+    written = db.executemany(
+        "INSERT OR REPLACE INTO journal (turn, name, digest, once, record, done)"
+        " SELECT seq << ? | ?, ?, ?, ?, ?, ? FROM sessions WHERE id = ? AND token = ?",
         [
             (
-                turn_key(session[0], entry.number),
+                NUMBER_BITS,
+                entry.number,
                 entry.key,
                 entry.digest,
                 entry.once,
                 entry.record,
                 entry.done,
+                lease.session_id,
+                lease.token,
             )
             for entry in entries
         ],
-    )
+    ).rowcount
+    if written < len(entries):
+        raise LeaseLost(lease.session_id)
 
 
 def read_journal(db: sqlite3.Connection, session_id: str) -> list[JournalEntry]:

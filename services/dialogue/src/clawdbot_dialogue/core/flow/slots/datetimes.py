@@ -50,6 +50,7 @@ def date_bound(bound: object, now: datetime | None) -> date | None:
     return now.date() + offset if now else None
 
 
+@functools.lru_cache(maxsize=1024)
 def _relative_offset(pattern: re.Pattern[str], bound: object) -> timedelta | None:
     """The offset of a bound from now; None if it is not relative."""
     found = pattern.fullmatch(bound) if isinstance(bound, str) else None
