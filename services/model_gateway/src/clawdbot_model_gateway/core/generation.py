@@ -9,7 +9,7 @@ taken back; after silence the reply ends as truncated.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 
@@ -26,6 +26,7 @@ from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.routing.router import Router
+from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.core.spending import begin_spending
 from clawdbot_model_gateway.core.structured_output.emulation import (
     RecordUsage,
@@ -86,7 +87,7 @@ class Generation:
 
     async def _reply(self, request: GenerateRequest, send: Send) -> AsyncGenerator[Event]:
         validate_request(request, self.limits)
-        with await self._lifecycle.start(request) as attempts:
+        with await self._lifecycle.start(request, self._uses_cache) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
                 delay = backend.failure.hedge_delay
@@ -147,6 +148,12 @@ class Generation:
                         yield each
             attempt.end()
 
+    def _uses_cache(self, request: GenerateRequest, targets: Sequence[Target]) -> bool:
+        return (
+            self._replies is not None
+            and self._replies.use(request, self._backends[targets[0].backend]) is not None
+        )
+
     async def _open(
         self, backend: Backend, attempt: Attempt, send: Send
     ) -> AbstractAsyncContextManager[AsyncGenerator[Event]]:
@@ -157,6 +164,8 @@ class Generation:
         use = None if self._replies is None else self._replies.use(attempt.request, backend)
         upstream = partial(self._upstream, backend, attempt, send)
         if self._replies is None or use is None:
+            if attempt.reserve is not None:
+                await attempt.reserve()
             return upstream(attempt.record_usage, attempt.expires_at)
         attempt.model = await backend.model_for(attempt.target.model)
         return self._replies.open(use, attempt, backend, upstream, whole=send is _send_unary)
