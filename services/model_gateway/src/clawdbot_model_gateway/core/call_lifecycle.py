@@ -66,11 +66,11 @@ class CallLifecycle:
         """
         targets = await self._router.route(request, self._draw)
         await self._hooks.gate(_subject(BEFORE_GENERATE, request))
-        admission = None
-        if self._accounts is not None:
-            targets, admission = await self._accounts.admit(request, targets, input_tokens, uses_cache)
+        if self._accounts is None:
+            return RequestAttempts(request, targets, partial(self._report, None))
+        targets, admission = await self._accounts.admit(request, targets, input_tokens, uses_cache)
         attempts = RequestAttempts(request, targets, partial(self._report, admission))
-        if self._accounts is not None:
+        if admission is not None:
             attempts.reserve = self._accounts.reserving(admission)
         return attempts
 

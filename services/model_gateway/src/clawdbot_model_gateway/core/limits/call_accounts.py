@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.limits.limits import Admission, Limits
 from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.routing.routing_table import Target
+from clawdbot_model_gateway.core.spending import Reserve
 from clawdbot_model_gateway.core.tokens.token_estimate import estimate_usage
 
 UsesCache: TypeAlias = Callable[[GenerateRequest, Sequence[Target]], bool]
@@ -57,11 +58,9 @@ class CallAccounts:
         caller = current_caller()
         return await self._limits.admit(caller, request, targets, estimate, may_be_cached=may_be_cached)
 
-    def reserving(self, admission: Admission | None) -> Callable[[], Awaitable[None]] | None:
+    def reserving(self, admission: Admission) -> Reserve | None:
         """What a call awaits before it is sent to a backend; None where it has reserved all it may use."""
-        if admission is None or not admission.later:
-            return None
-        return partial(self._limits.reserve_rest, admission)
+        return partial(self._limits.reserve_rest, admission) if admission.later else None
 
     def settle(self, attempts: RequestAttempts, admission: Admission | None) -> None:
         """Accounts for a call that has ended."""
