@@ -24,6 +24,7 @@ from tests.bench import (
     streams_10k,
     switch,
     turn_memory,
+    turn_work,
 )
 from tests.bench.canned_streams import CANNED_STREAMS
 from tests.bench.harness import Figure, Skipped, report_skipped
@@ -43,6 +44,7 @@ BENCHES = {
     "streams_10k": streams_10k.measure,
     "flow_core": flow_core.measure,
     "turn_memory": turn_memory.measure,
+    "turn_work": turn_work.measure,
     **{name: chain.of(name) for name in chain.ROWS},
 }
 
@@ -65,7 +67,7 @@ def main(only: list[str]) -> None:
     if unknown:
         sys.exit(f"no bench called {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}")
     table = Table("name", "ours", "against", "unit", "ratio", "goal", "holds")
-    failed = []
+    failed, reports = [], []
     for name in only or BENCHES:
         try:
             figure = uvloop.run(BENCHES[name]())
@@ -79,7 +81,10 @@ def main(only: list[str]) -> None:
         else:
             figure.write()
             table.add_row(*row(figure))
+            reports.append(figure.report)
     Console(width=120).print(table)
+    for report in filter(None, reports):
+        print(report)
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 

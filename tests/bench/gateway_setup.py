@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from clawdbot.model_gateway.v1 import generation_pb2
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 
 from tests.bench.canned_streams import CANNED_STREAMS, DELTA, DELTAS
-from tests.bench.harness import LOAD_CPU, SERVER_CPU, spawn, stop
+from tests.bench.harness import LOAD_CPU, SERVER_CPU, bind, spawn, stop
 from tests.support.processes import ServiceProcess, process
 
 PROMPT = "A table for four tomorrow at seven, please."
@@ -127,10 +127,3 @@ async def read_stream(stub: ModelGatewayServiceStub) -> None:
     length = await read_text(stub)
     if length != DELTAS * len(DELTA):
         raise AssertionError(f"text was lost: {length} characters")
-
-
-def bind(pid: int, cpu: int) -> None:
-    """Binds a process to a CPU, thread by thread: affinity belongs to threads, and one may end meanwhile."""
-    for entry in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(int(entry.name), {cpu})

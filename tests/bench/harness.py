@@ -1,7 +1,7 @@
 """How a figure is made: rounds of ours and of what it is held against, interleaved, and their medians.
 
 Absolute figures on shared machines drift; the ratio of two things measured in one run says more. Where there
-are two CPUs the server under test has one and the load has the other.
+are two CPUs or more, the server under test has one and the load has another. Only Linux can bind them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,9 @@ from clawdbot_dialogue.build_info import core_is_compiled
 OUTPUT = Path("build") / "bench"
 ROUNDS = 5
 """Rounds of each side; the median is reported."""
-CPUS = sorted(os.sched_getaffinity(0))
+CAN_BIND = hasattr(os, "sched_setaffinity")
+"""Whether this system can bind a process to a CPU."""
+CPUS = sorted(os.sched_getaffinity(0)) if CAN_BIND else list(range(os.cpu_count() or 1))
 SERVER_CPU = CPUS[0]
 LOAD_CPU = CPUS[-1]
 
@@ -52,12 +55,16 @@ class Figure:
     holds: bool | None = None
     """Whether the goal is met; None where there is none yet."""
     conditions: dict[str, object] = field(default_factory=dict)
+    report: str = ""
+    """What is printed below the table."""
 
     def write(self) -> None:
         """Writes build/bench/NAME.json."""
         OUTPUT.mkdir(parents=True, exist_ok=True)
         path = OUTPUT / f"{self.name}.json"
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        fields = asdict(self)
+        del fields["report"]
+        path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
 
 def conditions(**extra: object) -> dict[str, object]:
@@ -79,8 +86,38 @@ def spawn(*arguments: str, cpu: int = SERVER_CPU, **environment: str) -> subproc
         [sys.executable, *arguments], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
     )
     # At once: threads that it makes later are bound as the first one is.
-    os.sched_setaffinity(process.pid, {cpu})
+    bind(process.pid, cpu)
     return process
+
+
+def bind(pid: int, cpu: int) -> None:
+    """Binds a process to a CPU, thread by thread: affinity belongs to threads, and one may end meanwhile."""
+    if not CAN_BIND:
+        return
+    for entry in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(entry.name), {cpu})
+
+
+def placement() -> str:
+    """Where the server under test and the load run, in a sentence."""
+    if not CAN_BIND:
+        return "This system binds no process to a CPU: server, load and mock share all of them."
+    if SERVER_CPU == LOAD_CPU:
+        return "There is one CPU: server, load and mock share it."
+    return f"The server under test has CPU {SERVER_CPU}; load and mock share CPU {LOAD_CPU}."
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far, as `ps` says: on Linux in whole seconds, so /proc is asked there."""
+    with suppress(FileNotFoundError):
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    shown = subprocess.check_output(["ps", "-o", "time=", "-p", str(pid)], text=True)
+    seconds = 0.0
+    for part in shown.strip().split(":"):
+        seconds = seconds * 60 + float(part)
+    return seconds
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -96,7 +133,13 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 def resident_mb(pid: int, *, peak: bool = False) -> float:
-    """Resident memory of a process, in MiB: now, or the most that it ever was."""
+    """Resident memory of a process, in MiB: now, or the most that it ever was.
+
+    Raises:
+        Skipped: this is not Linux.
+    """
+    if not Path("/proc/self/status").exists():
+        raise Skipped("the memory of a process is read from /proc, which only Linux has")
     entry = "VmHWM:" if peak else "VmRSS:"
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(entry):

@@ -30,7 +30,7 @@ from clawdbot_servicekit.process import GC_THRESHOLDS
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
-from tests.bench.harness import SERVER_CPU, Figure, Stopwatch, conditions, interleave
+from tests.bench.harness import SERVER_CPU, Figure, Stopwatch, bind, conditions, interleave
 from tests.support.engine_cluster import TENANT, reply_texts, turn_request
 from tests.support.scripted_peers import OwnerRegistry, ScriptedGateway, ScriptedHooks, ScriptedTools
 
@@ -45,7 +45,7 @@ SCRIPT = Path(__file__).parent / "peers" / "langgraph_booking.py"
 async def measure() -> Figure:
     """Measures whole conversations, in turns a second."""
     logs.configure(TelemetrySettings(log_level="warning"), Redactor())
-    os.sched_setaffinity(0, {SERVER_CPU})
+    bind(os.getpid(), SERVER_CPU)
     with _peer() as peer:
         async with _engine() as (sessions, engine):
             gc.collect()
@@ -81,7 +81,7 @@ async def _engine() -> AsyncIterator[tuple[SessionAdmin, TurnEngine]]:
         lease_owners=OwnerRegistry().register(),
         limits=TurnLimits(),
         clock=time.time,
-        refresh_flows=deployments.refresh,
+        load_flows=deployments.catch_up,
     )
     await engine.start()
     try:

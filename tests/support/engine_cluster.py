@@ -57,7 +57,7 @@ class ClusterNode:
             lease_owners=self.owners,
             limits=cluster.limits,
             clock=cluster.clock,
-            refresh_flows=deployments.refresh,
+            load_flows=deployments.catch_up,
         )
         self.sessions = SessionAdmin(
             store=store,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import grpc
 import pytest
 from clawdbot_servicekit.server_engine import Engine, EngineServer, engine_server
 
-ENGINES = ("grpcio", "native")
+HAS_NATIVE = find_spec("pygrpc_native") is not None
+"""Whether this platform has the native engine."""
+NEEDS_NATIVE = pytest.mark.skipif(not HAS_NATIVE, reason="the native engine has no package for this platform")
+ENGINES = ("grpcio", "native") if HAS_NATIVE else ("grpcio",)
 GRPCIO_ONLY = pytest.mark.parametrize("engine", ["grpcio"], indirect=True)
 """Marks a test of what the native engine lacks, where `engine` is a fixture."""
 VARIABLE = "CLAWDBOT_SERVER__ENGINE"

@@ -67,7 +67,10 @@ class ScriptedGateway:
         self.open = 0
         """Generations that are running."""
 
-    async def stream(self, request: pb.GenerateRequest) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
+    async def stream(
+        self, wire_request: pb.StreamGenerateRequest
+    ) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
+        request = wire_request.request
         self.requests.append(request)
         text = request.messages[-1].parts[0].text if request.messages else ""
         script = self.scripts.popleft() if self.scripts else [f"Echo: {text}"]
@@ -153,11 +156,16 @@ class ScriptedHooks:
         self.refusal: Exception | None = None
         self.gated: list[HookSubject] = []
         self.observed: list[HookSubject] = []
+        self.unobserved: set[str] = set()
+        """Points that no plugin observes."""
 
     async def gate(self, subject: HookSubject) -> None:
         self.gated.append(subject)
         if self.refusal is not None:
             raise self.refusal
+
+    def observes(self, point: str) -> bool:
+        return point not in self.unobserved
 
     def observe(self, subject: HookSubject) -> None:
         self.observed.append(subject)

@@ -20,7 +20,7 @@ import aiohttp
 import orjson
 
 from tests.bench.gateway_setup import PROMPT
-from tests.bench.harness import SERVER_CPU, Skipped
+from tests.bench.harness import SERVER_CPU, Skipped, bind
 from tests.support.ports import free_port
 
 ENVIRONMENTS = Path("build") / "peers"
@@ -99,7 +99,7 @@ class HttpGateway:
                 *self.start(folder, url, port), stdout=log, stderr=log, env={**os.environ, **self.environment}
             )
             # At once: threads that it makes later are bound as the first one is.
-            os.sched_setaffinity(child.pid, {SERVER_CPU})
+            bind(child.pid, SERVER_CPU)
             try:
                 headers = {"content-type": "application/json", **self.headers(url)}
                 connector = aiohttp.TCPConnector(limit=0)

@@ -16,7 +16,7 @@ from tests.contract.channel.channel_contract import ChannelContract
 from tests.contract.channel.servicer import Stub, text
 from tests.contract.channel.termination_contract import wait_for
 from tests.contract.channel.unary_contract import error_of
-from tests.support.engines import serving_handlers
+from tests.support.engines import NEEDS_NATIVE, serving_handlers
 
 
 @asynccontextmanager
@@ -60,12 +60,14 @@ class NativeContract(ChannelContract):
         assert (servicer.context.cancelled(), servicer.context.code()) == (True, None)
 
 
+@NEEDS_NATIVE
 class TestNativeTcp(NativeContract):
     @pytest.fixture
     def connect(self):
         return partial(over_a_socket, "native", "127.0.0.1:0")
 
 
+@NEEDS_NATIVE
 class TestNativeUnixSocket(NativeContract):
     @pytest.fixture
     def connect(self, tmp_path):

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 from clawdbot_dialogue.core.errors import FlowExists
 
+from tests.support.dialogue_records import LEASE_REQUEST, leased_task, new_session, new_turn
+
 
 class Flows:
     async def test_a_deployed_flow_is_stored_with_its_time(self, store):
@@ -30,6 +32,19 @@ class Flows:
         second = await store.deploy_flow("greet", 1, "older", 6.0)
         assert await store.deployed_flows(first.number) == (second,)
         assert await store.deployed_flows(second.number) == ()
+
+    async def test_who_gets_a_lease_learns_of_the_newest_flow(self, store):
+        """So that it need not ask before each turn whether another process has deployed one."""
+        task = await leased_task(store)
+        assert task.newest_flow == 0
+        flow = await store.deploy_flow("greet", 1, "source", 5.0)
+        (pending,) = await store.pending_sessions()
+        acquired = await store.acquire_lease(pending, LEASE_REQUEST)
+        assert acquired.newest_flow == flow.number
+        assert (await leased_task(store)).newest_flow == flow.number
+        opening = new_turn(task.session)
+        created = await store.create_session(new_session(opening=opening), LEASE_REQUEST)
+        assert created.task.newest_flow == flow.number
 
     async def test_of_two_rivals_for_a_version_one_wins(self, store):
         ends = await asyncio.gather(

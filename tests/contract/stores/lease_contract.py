@@ -49,7 +49,7 @@ class Leases:
         assert found.result.turn == ending.result.turn
         assert found.turn.status == TURN_STATUS_DONE
         assert not found.running
-        assert await store.recent_messages(session.id, 10) == ending.result.transcript
+        assert await store.recent_transcripts(session.id, 10) == (ending.result.transcript,)
         accepted = await store.accept_turn(new_turn(session), LEASE_REQUEST, 100.0)
         assert accepted.task.snapshot == '{"state": "later"}'
         assert accepted.task.session == session
@@ -231,13 +231,14 @@ class Transcripts:
         session_id = task.lease.session_id
 
         async def window(limit):
-            return "".join(m.parts[0].text for m in await store.recent_messages(session_id, limit))
+            turns = await store.recent_transcripts(session_id, limit)
+            return ["".join(m.parts[0].text for m in messages) for messages in turns]
 
-        assert await window(10) == "abcdef"
-        assert await window(5) == "cdef"
-        assert await window(4) == "cdef"
-        assert await window(2) == "ef"
-        assert await window(1) == "ef"
+        assert await window(10) == ["ab", "cd", "ef"]
+        assert await window(5) == ["cd", "ef"]
+        assert await window(4) == ["cd", "ef"]
+        assert await window(2) == ["ef"]
+        assert await window(1) == ["ef"]
 
 
 class Timers:

@@ -128,7 +128,7 @@ class Sessions:
             await store.get_session(TENANT, session_id)
         assert await store.due_timers(1000.0, 10) == ((), None)
         assert await store.read_journal(session_id) == ()
-        assert await store.recent_messages(session_id, 10) == ()
+        assert await store.recent_transcripts(session_id, 10) == ()
         with pytest.raises(SessionNotFound):
             await store.delete_session(TENANT, session_id, "", 100.0)
 

@@ -13,7 +13,7 @@ from clawdbot_servicekit.stream_drain import StreamDrain
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
-from tests.support.engines import make_engine_server
+from tests.support.engines import ENGINES, make_engine_server
 from tests.support.hosts import hosting, trial_settings
 from tests.support.trial_service import invoke, ticks
 
@@ -108,7 +108,7 @@ async def test_a_caller_without_a_deadline_gets_the_default_and_no_caller_more_t
             assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-@pytest.mark.parametrize("engine", ["native", "grpcio"])
+@pytest.mark.parametrize("engine", ENGINES)
 async def test_the_maximum_holds_for_callers_without_a_deadline_too(tmp_path, engine):
     limits = {"max_deadline": 0.1, "engine": engine}
     async with hosting(tmp_path, server=limits) as hosted, hosted.insecure() as channel:

@@ -271,7 +271,8 @@ async def test_a_callers_own_deadline_applies_to_the_servicer():
         served.records.clear()
         error = await served.error_of("Many", "wait", timeout=0.1)
         assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        assert (await served.recorded()).code == "DEADLINE_EXCEEDED"
+        # The caller's clock started first: its reset may be here before our own deadline.
+        assert (await served.recorded()).code in {"DEADLINE_EXCEEDED", "CANCELLED"}
         assert served.things.closed.is_set()
 
 

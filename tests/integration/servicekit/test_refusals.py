@@ -16,7 +16,7 @@ from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.pipeline import Deadlines, HandlerRegistrar, Pipeline
 
 from tests.contract.channel.servicer import HANDLER_FACTORIES
-from tests.support.engines import GRPCIO_ONLY, make_engine_server
+from tests.support.engines import GRPCIO_ONLY, NEEDS_NATIVE, make_engine_server
 from tests.support.hosts import hosting
 
 KEYS = {"keys": [{"id": "bob", "key": "models-only-0123456789abcdef", "scopes": ["models"]}]}
@@ -155,6 +155,7 @@ async def test_a_caller_that_leaves_before_its_message_is_recorded_as_cancelled(
         assert (await recorded(records)).code == "CANCELLED"
 
 
+@NEEDS_NATIVE
 @pytest.mark.parametrize("engine", ["native"], indirect=True)
 async def test_the_native_engine_tells_of_a_call_when_its_message_is_there():
     async with serving() as (channel, _, _, admission, records):

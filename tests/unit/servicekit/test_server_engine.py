@@ -8,6 +8,12 @@ from clawdbot_servicekit.server_engine import choose_engine
 from clawdbot_servicekit.settings import SharedSettings
 
 
+@pytest.fixture(autouse=True)
+def installed(monkeypatch):
+    """This platform has the native engine, whichever it is."""
+    monkeypatch.setattr("clawdbot_servicekit.server_engine.find_spec", lambda name: name)
+
+
 class Settings(SharedSettings):
     default_port = 8099
 

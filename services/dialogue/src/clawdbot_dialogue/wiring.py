@@ -76,7 +76,7 @@ def build(
         lease_owners=lease_owners,
         limits=limits,
         clock=clock,
-        refresh_flows=deployments.refresh,
+        load_flows=deployments.catch_up,
     )
     sessions = SessionAdmin(
         store=store,

@@ -40,6 +40,18 @@ async def start_and_crash(cluster, session, given, request_id="r1"):
 @pytest.mark.parametrize(("point", "replies", "calls"), POINTS)
 async def test_a_call_with_effect_once_is_made_at_most_once(cluster, point, replies, calls):
     session = await cluster.open_session("order")
+    await cluster.join()  # this engine has yet to read what is stored of the session
+    await _assert_made_once(cluster, session, point, replies, calls)
+
+
+@pytest.mark.parametrize(
+    ("point", "replies", "calls"), [each for each in POINTS if each[0][0] != "read_journal"]
+)
+async def test_so_it_is_by_an_engine_that_remembers_the_session(cluster, point, replies, calls):
+    await _assert_made_once(cluster, await cluster.open_session("order"), point, replies, calls)
+
+
+async def _assert_made_once(cluster, session, point, replies, calls):
     cluster.store.stall(*point[:2], done=point[2])
     await start_and_crash(cluster, session, "3")
     finished = await cluster.send(session, "3", request_id="r1")
@@ -117,7 +129,7 @@ async def test_a_reply_that_was_shown_but_not_committed_is_generated_again(clust
     events = await cluster.events(session, "hello", request_id="r1")
     assert reply_texts(events[-1].turn_finished.turn) == ["A whole sentence."]
     assert [each.sequence for each in events] == list(range(1, len(events) + 1))
-    shown = (await cluster.store.recent_messages(session.id, 10))[-1]
+    shown = (await cluster.store.recent_transcripts(session.id, 10))[-1][-1]
     assert shown.parts[0].text == "A whole sentence."
 
 

@@ -148,6 +148,13 @@ async def test_observers_get_how_turns_went_and_never_what_was_said(cluster):
     assert "3" not in str(done.facts["status"])
 
 
+async def test_an_event_that_no_plugin_observes_is_not_built(cluster):
+    cluster.hooks.unobserved = {"turn_done"}
+    session = await cluster.open_session("order")
+    await cluster.send(session, "3")
+    assert [each.point for each in cluster.hooks.observed] == ["session_ended"]
+
+
 async def test_a_turn_that_a_gate_refuses_is_not_accepted(cluster):
     session = await cluster.open_session()
     cluster.hooks.refusal = PermissionError("not today")

@@ -1,7 +1,7 @@
 """The thread that talks to a SQLite file, so that the event loop never waits for a disk.
 
 A writer puts everything that waits into one transaction, and so pays for one disk sync however many calls are
-running. It answers only after that sync.
+running. It answers only after that sync. The thread is woken once for all that the event loop has for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Operation = Callable[[sqlite3.Connection], T]
 """Uses the connection. May be run a second time, after its first run was rolled back."""
 
 MAX_BATCH: Final = 256
-"""Operations in one transaction: bounds how many are repeated because another one failed."""
+"""Operations that are enough for one transaction: so many are repeated because another one failed."""
 
 WRITE_TIMEOUT: Final = 10.0
 """Seconds that a write waits for other processes before it fails."""
@@ -87,7 +87,9 @@ class SqliteExecutor:
         self._file = file
         self._writes = writes
         self._refusals = refusals
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[list[_Job] | None] = SimpleQueue()
+        self._new_jobs: list[_Job] = []
+        """Of this iteration of the event loop; the thread gets them at its end."""
         self._loop: asyncio.AbstractEventLoop
         self._connection: sqlite3.Connection
         self._identity = NOT_OPEN
@@ -130,8 +132,15 @@ class SqliteExecutor:
         if self._thread is None:
             raise self._file.unavailable(f"The {self._file.title} is closed.")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(_Job(operation, future))
+        if not self._new_jobs:
+            self._loop.call_soon(self._hand_over)
+        self._new_jobs.append(_Job(operation, future))
         return future
+
+    def _hand_over(self) -> None:
+        if self._new_jobs:
+            self._jobs.put(self._new_jobs)
+            self._new_jobs = []
 
     def erase(self, operation: Operation[T]) -> asyncio.Future[T]:
         """Like `run`, for a writer of a file that erases.
@@ -166,6 +175,7 @@ class SqliteExecutor:
         """Ends the thread after what is queued, and closes the file. Safe to call twice, or before `open`."""
         thread, self._thread = self._thread, None
         if thread is not None:
+            self._hand_over()
             self._jobs.put(None)
             await asyncio.to_thread(self._end, thread)
 
@@ -211,23 +221,23 @@ class SqliteExecutor:
                 return
 
     def _next(self) -> list[_Job]:
-        """Waits for a job and returns all that are queued, up to MAX_BATCH; empty at the end."""
+        """Waits for jobs and returns all that are queued, at least MAX_BATCH of many; empty at the end."""
         jobs: list[_Job] = []
-        job = self._wait()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == MAX_BATCH:
+        more = self._wait()
+        while more is not None:
+            jobs += more
+            if len(jobs) >= MAX_BATCH:
                 return jobs
             try:
-                job = self._jobs.get_nowait()
+                more = self._jobs.get_nowait()
             except Empty:
                 return jobs
         if jobs:
             self._jobs.put(None)
         return jobs
 
-    def _wait(self) -> _Job | None:
-        """Waits for a job, and meanwhile removes traces of what was erased if that is due."""
+    def _wait(self) -> list[_Job] | None:
+        """Waits for jobs, and meanwhile removes traces of what was erased if that is due."""
         while self._erase_time is not None:
             seconds = self._erase_time - time.monotonic()
             if seconds <= 0:

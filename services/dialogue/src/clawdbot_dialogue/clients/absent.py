@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Final
 
-from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateResponse
+from clawdbot.model_gateway.v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
 from clawdbot.plugins.v1.tool_service_pb2 import InvokeToolRequest, Tool, ToolOutcome
 from typing_extensions import override
 
@@ -31,7 +31,7 @@ class AbsentGateway(ModelGateway, ModelDirectory):
         raise ModelsUnknown(*NO_GATEWAY)
 
     @override
-    async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
+    async def stream(self, request: StreamGenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
         raise GenerationError(*NO_GATEWAY)
         yield  # makes it a generator
 

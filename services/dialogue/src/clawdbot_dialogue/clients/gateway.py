@@ -7,7 +7,6 @@ from typing import Final
 
 import grpc.aio
 from clawdbot.model_gateway.v1.generation_pb2 import (
-    GenerateRequest,
     StreamGenerateRequest,
     StreamGenerateResponse,
 )
@@ -63,9 +62,8 @@ class GatewayClient(ModelGateway, ModelDirectory):
             ) from error
 
     @override
-    async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
-        wire_request = StreamGenerateRequest(request=request)
-        call = self._stub.StreamGenerate(wire_request, timeout=deadline.outgoing_timeout())
+    async def stream(self, request: StreamGenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
+        call = self._stub.StreamGenerate(request, timeout=deadline.outgoing_timeout())
         finished = False
         try:
             async for event in call:

@@ -89,12 +89,12 @@ class SessionAdmin:
         )
         snapshot = begin(flow, self._slots(flow, request), request.locale)
         start = SessionStart(session, snapshot, request.request_id, request.digest, now)
-        new = run_opening(self._flows.get, start)
+        new, snapshot = run_opening(self._flows.get, start)
         created = await self._store.create_session(new, self._engine.new_lease_request())
         if created.task is not None:
             self._engine.start_task(created.task)
         elif not created.existed:
-            self._engine.on_timers_set(new.timers)
+            self._engine.on_session_created(new, snapshot)
             return new.session, new.opening.turn if isinstance(new.opening, TurnResult) else None
         return await self._after_opening(created.session)
 

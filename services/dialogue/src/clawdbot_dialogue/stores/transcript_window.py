@@ -1,4 +1,4 @@
-"""Cuts a transcript to its most recent turns."""
+"""Cuts a session's transcripts to those of its most recent turns."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from clawdbot.common.v1.message_pb2 import Message
 
 
-def recent_whole_turns(transcripts: Iterable[Iterable[Message]], limit: int) -> tuple[Message, ...]:
-    """Returns the end of a transcript, oldest message first.
+def recent_whole_turns(
+    transcripts: Iterable[Iterable[Message]], limit: int
+) -> tuple[tuple[Message, ...], ...]:
+    """Returns the messages of the last turns that have some, oldest turn first.
 
     Args:
         transcripts: The messages of each turn, newest turn first. Read only as far as needed.
@@ -24,4 +26,4 @@ def recent_whole_turns(transcripts: Iterable[Iterable[Message]], limit: int) -> 
             break
         kept.append(messages)
         left -= len(messages)
-    return tuple(message for messages in reversed(kept) for message in messages)
+    return tuple(reversed(kept))

@@ -9,8 +9,8 @@ taken back; after silence the reply ends as truncated.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
@@ -27,7 +27,7 @@ from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.routing.router import Router
 from clawdbot_model_gateway.core.routing.routing_table import Target
-from clawdbot_model_gateway.core.spending import begin_spending
+from clawdbot_model_gateway.core.spending import Reserve, begin_spending
 from clawdbot_model_gateway.core.structured_output.emulation import (
     RecordUsage,
     ReplySource,
@@ -99,7 +99,7 @@ class Generation:
                     # As `_events`, written out: each event of nearly every reply passes here.
                     try:
                         async with attempt.within(backend.failure, backend.failure.first_content_timeout):
-                            async with await self._open(backend, attempt, send) as events:
+                            async with aclosing(self._open(backend, attempt, send)) as events:
                                 async for event in events:
                                     for each in attempt.take(event):
                                         yield each
@@ -142,7 +142,7 @@ class Generation:
         """What to send of an attempt that runs beside another one."""
         backend = self._backends[attempt.target.backend]
         async with attempt.within(backend.failure, backend.failure.first_content_timeout):
-            async with await self._open(backend, attempt, send) as events:
+            async with aclosing(self._open(backend, attempt, send)) as events:
                 async for event in events:
                     for each in attempt.take(event):
                         yield each
@@ -154,23 +154,17 @@ class Generation:
             and self._replies.use(request, self._backends[targets[0].backend]) is not None
         )
 
-    async def _open(
-        self, backend: Backend, attempt: Attempt, send: Send
-    ) -> AbstractAsyncContextManager[AsyncGenerator[Event]]:
-        """The way to the events of a reply: from the cache, or from the backend."""
+    def _open(self, backend: Backend, attempt: Attempt, send: Send) -> AsyncGenerator[Event]:
+        """The events of a reply: from the cache, or from the backend. Closing them ends the call."""
         attempt.prices = backend.prices
         # For what is said of an attempt that ends before the backend is asked.
         attempt.model = backend.display_name(attempt.target.model)
         use = None if self._replies is None else self._replies.use(attempt.request, backend)
         upstream = partial(self._upstream, backend, attempt, send)
         if self._replies is None or use is None:
-            if attempt.reserve is not None:
-                await attempt.reserve()
-            return upstream(attempt.record_usage, attempt.expires_at)
-        attempt.model = await backend.model_for(attempt.target.model)
+            return upstream(attempt.record_usage, attempt.expires_at, reserve=attempt.reserve)
         return self._replies.open(use, attempt, backend, upstream, whole=send is _send_unary)
 
-    @asynccontextmanager
     async def _upstream(
         self,
         backend: Backend,
@@ -178,8 +172,12 @@ class Generation:
         send: Send,
         record_usage: RecordUsage,
         expires_at: float,
-    ) -> AsyncIterator[AsyncGenerator[Event]]:
+        *,
+        reserve: Reserve | None = None,
+    ) -> AsyncGenerator[Event]:
         """The events of the backend's reply; the cost of a reply that nobody may see is recorded."""
+        if reserve is not None:
+            await reserve()
         if backend.failure.first_content_timeout is not None:
             # Only in a stream can silence be distinguished from a long reply.
             send = _send_streaming
@@ -197,7 +195,8 @@ class Generation:
             )
             begin_spending(attempt.spending)
             async with aclosing(send(source, attempt.request, attempt.model)) as events:
-                yield events
+                async for event in events:
+                    yield event
 
 
 async def _send_unary(source: ReplySource, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:

@@ -6,8 +6,7 @@ What differs is how records are told apart (sse.py, ndjson.py), and what they me
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from typing_extensions import override
 
@@ -21,8 +20,7 @@ KEEP_ALIVE: Final = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive
 """Names of events that only keep the connection alive, whatever their data."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record of a stream."""
 
     data: bytes

@@ -62,6 +62,11 @@ class Deployments:
                 self._loading = asyncio.create_task(self._read_new())
             await asyncio.shield(self._loading)
 
+    async def catch_up(self, newest: int) -> None:
+        """Loads what was deployed up to the flow with this number; costs nothing if that is loaded."""
+        if newest > self._last_number:
+            await self.refresh()
+
     async def find(self, name: str, version: int) -> Flow:
         """Returns a flow that a file or any process brought; its newest version for 0.
 

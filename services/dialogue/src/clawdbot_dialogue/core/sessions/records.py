@@ -106,6 +106,8 @@ class TurnTask(Struct, frozen=True):
     snapshot: str
     """The machine's snapshot as JSON."""
     inbox_turn: InboxTurn
+    newest_flow: int = 0
+    """Number of the flow that was deployed last; 0 if none was."""
 
 
 class AcceptedTurn(Struct, frozen=True):

@@ -166,10 +166,10 @@ class SessionStore(Protocol):
             SessionNotFound: the tenant has no such session.
         """
 
-    async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
-        """Returns the end of the transcript, oldest first.
+    async def recent_transcripts(self, session_id: str, limit: int) -> tuple[tuple[Message, ...], ...]:
+        """Returns the transcripts of the last turns that have one, oldest first.
 
-        It consists of whole turns: as many as have at most `limit` messages together, but at least one.
+        They are as many as have at most `limit` messages together, but at least one.
         """
 
     async def request_stop(self, session_id: str, number: int, mode: StopMode) -> None:

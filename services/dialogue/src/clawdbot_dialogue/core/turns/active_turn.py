@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Self
 
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
-from clawdbot.dialogue.v1.turn_pb2 import TurnFinished
 
 from clawdbot_dialogue.core.errors import TurnMoved
 from clawdbot_dialogue.core.sessions.records import StopMode, TurnResult
@@ -146,7 +145,7 @@ class ActiveTurn:
 
 def turn_finished_event(result: TurnResult) -> StreamTurnResponse:
     """Returns the last event of a turn's stream."""
-    return StreamTurnResponse(
-        sequence=len(result.events) + 1,
-        turn_finished=TurnFinished(turn=result.turn, session=result.session),
-    )
+    event = StreamTurnResponse(sequence=len(result.events) + 1)
+    event.turn_finished.turn.CopyFrom(result.turn)
+    event.turn_finished.session.CopyFrom(result.session)
+    return event

@@ -40,6 +40,11 @@ def without_refused_media(messages: Sequence[Message], policy: MediaPolicy) -> S
     ]
 
 
+def has_media(message: Message) -> bool:
+    """Returns whether the message, or a tool result in it, contains media."""
+    return any(_is_media(part) for part in _leaves(message))
+
+
 def _replace_old_media(messages: Sequence[Message], limit: int) -> Sequence[Message]:
     """The messages with labels in place of media, in as many of the oldest as it takes to fit."""
     size = sum(message.ByteSize() for message in messages)

@@ -16,16 +16,18 @@ from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.errors import NotReady
 
 from clawdbot_dialogue.core.errors import StoreUnavailable
-from clawdbot_dialogue.core.machine.snapshot import FlowLookup
+from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
 from clawdbot_dialogue.core.sessions.lease_owners import LeaseOwners
-from clawdbot_dialogue.core.sessions.records import Commit, LeaseRequest, TurnResult, TurnTask
+from clawdbot_dialogue.core.sessions.records import Commit, LeaseRequest, NewSession, TurnResult, TurnTask
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.admission import TurnAdmission, TurnRequest
 from clawdbot_dialogue.core.turns.cancellation import TurnCancellation
+from clawdbot_dialogue.core.turns.history import History
 from clawdbot_dialogue.core.turns.hook_events import hook_events
 from clawdbot_dialogue.core.turns.lease_table import LeaseTable
 from clawdbot_dialogue.core.turns.maintenance import MaintenanceLoop
 from clawdbot_dialogue.core.turns.ports import ModelGateway, ToolBox, TurnDependencies, TurnHooks, TurnLimits
+from clawdbot_dialogue.core.turns.session_memory import SessionMemories, SessionMemory
 from clawdbot_dialogue.core.turns.session_runner import SessionRunner
 from clawdbot_dialogue.core.turns.subscription import TurnRef, TurnSubscription
 from clawdbot_dialogue.core.turns.task_supervisor import TaskSupervisor
@@ -47,20 +49,22 @@ class TurnEngine:
         lease_owners: LeaseOwners,
         limits: TurnLimits,
         clock: Callable[[], float],
-        refresh_flows: Callable[[], Awaitable[None]],
+        load_flows: Callable[[int], Awaitable[None]],
     ) -> None:
         self._store = store
         self._hooks = hooks
         self._limits = limits
         self._supervisor = TaskSupervisor()
         self._leases = LeaseTable(lease_owners, clock, limits.lease_seconds)
+        self._memories = SessionMemories()
         self._runner = SessionRunner(
             TurnDependencies(store, gateway, tools, limits),
             flows,
             self._leases,
             clock,
             self._on_commit,
-            refresh_flows=refresh_flows,
+            memories=self._memories,
+            load_flows=load_flows,
         )
         self._cancellation = TurnCancellation(store, self._leases, self._supervisor, clock)
         self._admission = TurnAdmission(
@@ -157,19 +161,27 @@ class TurnEngine:
         """Runs a turn, and those that wait behind it, in a task of its own."""
         self._supervisor.spawn(self._runner.run(task, self._leases.add(task)))
 
+    def on_session_created(self, new: NewSession, snapshot: Snapshot) -> None:
+        """Takes note of a session that was stored without a turn to run, and of its snapshot."""
+        self._on_timers_set(new.timers)
+        turns = [new.opening.transcript] if isinstance(new.opening, TurnResult) else ()
+        history = History(new.session.id, self._limits, turns)
+        self._memories.keep(0, SessionMemory(new.session, new.snapshot, history, snapshot, {}))
+
     def abandon_session(self, session_id: str) -> None:
         """Ends the turns of a session that was deleted."""
+        self._memories.forget(session_id)
         session = self._leases.get(session_id)
         if session is not None:
             session.lose_lease()
 
-    def on_timers_set(self, timers: Mapping[str, float]) -> None:
+    def _on_commit(self, commit: Commit, seconds: float) -> None:
+        """Tells the maintenance loop of the turn's timers, and observers of its end."""
+        self._on_timers_set(commit.set_timers)
+        for subject in hook_events(commit.result, seconds, self._hooks.observes):
+            self._hooks.observe(subject)
+
+    def _on_timers_set(self, timers: Mapping[str, float]) -> None:
         """Takes note of timers in the store that may be due before those known."""
         if timers:
             self._maintenance.on_timer_set(min(timers.values()))
-
-    def _on_commit(self, commit: Commit, seconds: float) -> None:
-        """Tells the maintenance loop of the turn's timers, and observers of its end."""
-        self.on_timers_set(commit.set_timers)
-        for subject in hook_events(commit.result, seconds):
-            self._hooks.observe(subject)

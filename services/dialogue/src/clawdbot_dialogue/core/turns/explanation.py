@@ -6,7 +6,7 @@ It is stored with the turn and only people read it, so its size is bounded; it s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from clawdbot.dialogue.v1 import explanation_pb2 as pb
 from clawdbot.dialogue.v1.turn_pb2 import Command as WireCommand
@@ -15,11 +15,14 @@ from clawdbot_servicekit.structs import fill_value
 from clawdbot_dialogue.core.machine.effects import CommandsGenerated
 from clawdbot_dialogue.core.machine.step_result import (
     GuardEvaluated,
+    Note,
     StepResult,
     TraceEvent,
     TransitionTaken,
 )
 from clawdbot_dialogue.core.understanding.commands import Command
+
+T = TypeVar("T")
 
 MAX_STEPS: Final = 500
 """Steps that are kept of one turn."""
@@ -38,21 +41,13 @@ class ExplanationBuilder:
 
     def add_step(self, result: StepResult) -> None:
         """Adds what the machine did in one step."""
-        steps = self._explanation.steps
         for effect in result.effects:
             if isinstance(effect, CommandsGenerated):
-                step = pb.ExplanationStep()
-                for command in effect.commands:
-                    fill_command(step.commands_generated.commands.add(), command)
-                self._add(step)
+                self._add(effect, _fill_commands)
         for event in result.trace:
-            if len(steps) < MAX_STEPS:
-                _FILL[type(event)](steps.add(), event)
-            else:
-                self._explanation.truncated = True
+            self._add(event, _FILL[type(event)])
         for note in result.notes:
-            wire_note = pb.Note(code=note.code, message=note.message, flow=note.flow, state=note.state)
-            self._add(pb.ExplanationStep(note=wire_note))
+            self._add(note, _fill_note)
 
     def add_model_call(self, call: pb.ModelCall) -> None:
         """Adds a finished model call, shortened if the turn's calls exceed their limit."""
@@ -63,20 +58,38 @@ class ExplanationBuilder:
             short.usage.CopyFrom(call.usage)
             short.elapsed.CopyFrom(call.elapsed)
             call, self._explanation.truncated = short, True
-        self._add(pb.ExplanationStep(model_call=call))
+        self._add(call, _fill_model_call)
 
     def encoded(self) -> bytes:
         """Returns the Explanation, serialised; empty if nothing happened."""
         return self._explanation.SerializeToString()
 
-    def _add(self, step: pb.ExplanationStep) -> None:
-        if len(self._explanation.steps) < MAX_STEPS:
-            self._explanation.steps.append(step)
+    def _add(self, event: T, fill: Callable[[pb.ExplanationStep, T], None]) -> None:
+        steps = self._explanation.steps
+        if len(steps) < MAX_STEPS:
+            fill(steps.add(), event)
         else:
             self._explanation.truncated = True
 
 
 # A turn has many of these: filling one in place takes a third of the time of building and copying it.
+
+
+def _fill_commands(step: pb.ExplanationStep, effect: CommandsGenerated) -> None:
+    for command in effect.commands:
+        fill_command(step.commands_generated.commands.add(), command)
+
+
+def _fill_note(step: pb.ExplanationStep, note: Note) -> None:
+    wire = step.note
+    wire.code = note.code
+    wire.message = note.message
+    wire.flow = note.flow
+    wire.state = note.state
+
+
+def _fill_model_call(step: pb.ExplanationStep, call: pb.ModelCall) -> None:
+    step.model_call.CopyFrom(call)
 
 
 def _fill_guard(step: pb.ExplanationStep, event: GuardEvaluated) -> None:

@@ -6,13 +6,12 @@ crash then goes on from those calls, and does not ask the model for others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord
 from clawdbot.model_gateway.v1.generation_pb2 import (
-    PRIORITY_INTERACTIVE,
-    GenerateRequest,
+    StreamGenerateRequest,
     StreamGenerateResponse,
     ToolChoice,
 )
@@ -21,8 +20,8 @@ from clawdbot.plugins.v1.tool_service_pb2 import Tool
 from clawdbot_dialogue.core.machine.effects import Generate
 from clawdbot_dialogue.core.machine.events import GenerationFailed, GenerationFinished
 from clawdbot_dialogue.core.sessions.records import JournalEntry
-from clawdbot_dialogue.core.turns.context_window import fit_to_budget, without_refused_media
-from clawdbot_dialogue.core.turns.model_call import call_model
+from clawdbot_dialogue.core.turns.history import History
+from clawdbot_dialogue.core.turns.model_call import call_model, new_request
 from clawdbot_dialogue.core.turns.ports import GenerationError, ToolRefused, TurnDependencies
 from clawdbot_dialogue.core.turns.tool_calls import REPEATABLE_EFFECTS, PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord, error_result
@@ -38,13 +37,15 @@ class Generation:
         record: TurnRecord,
         journal: TurnJournal,
         tool_caller: ToolCaller,
+        *,
+        history: History,
     ) -> None:
         self._dependencies = dependencies
         self._effect = effect
         self._record = record
         self._journal = journal
         self._tool_caller = tool_caller
-        self._history: Sequence[Message] = ()
+        self._history = history
 
     async def run(self) -> GenerationFinished | GenerationFailed:
         """Runs rounds of text and tool calls until a round has text only.
@@ -56,10 +57,7 @@ class Generation:
             names = self._effect.tools
             tools = await self._dependencies.tools.tools(names) if names else {}
             limits = self._dependencies.limits
-            recent = await self._dependencies.store.recent_messages(
-                self._record.turn.session_id, limits.history
-            )
-            self._history = fit_to_budget(without_refused_media(recent, limits.media), limits.history_bytes)
+            await self._history.read(self._dependencies.store)
             for number in range(limits.tool_rounds + 1):
                 message = self._replayed_round(number) or await self._call_model(number, tools)
                 calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
@@ -95,7 +93,7 @@ class Generation:
         """The model's message of one round, emitted as it arrives."""
         request = self._request(number, tools)
         message = await call_model(self._dependencies.gateway, request, self._record, show=self._show)
-        self._assign_call_ids(number, message)
+        self._assign_call_ids(number, message, request.request.messages)
         self._record.reply_finished(message)
         return message
 
@@ -106,11 +104,11 @@ class Generation:
         elif kind == "reasoning_delta":
             self._record.reasoning_delta(event.reasoning_delta.text)
 
-    def _assign_call_ids(self, number: int, message: Message) -> None:
+    def _assign_call_ids(self, number: int, message: Message, before: Iterable[Message]) -> None:
         """Gives each call an id of its own: some backends send none, or the same one each time."""
         if not any(part.HasField("tool_call") for part in message.parts):
             return
-        used = call_ids((*self._history, *self._record.transcript()))
+        used = call_ids(before)
         for index, part in enumerate(message.parts):
             if part.HasField("tool_call"):
                 call = part.tool_call
@@ -118,23 +116,19 @@ class Generation:
                     call.id = f"t{self._record.turn.number}-{self._effect.generation_id}-{number}-{index}"
                 used.add(call.id)
 
-    def _request(self, number: int, tools: Mapping[str, Tool]) -> GenerateRequest:
-        turn = self._record.turn
-        request = GenerateRequest(
-            model=self._effect.model,
-            priority=PRIORITY_INTERACTIVE,
-            request_id=f"{turn.id}/{self._effect.generation_id}/{number}",
-            metadata={"session_id": turn.session_id, "turn_id": turn.id},
-            tools=[tool.spec for tool in tools.values()],
-        )
+    def _request(self, number: int, tools: Mapping[str, Tool]) -> StreamGenerateRequest:
+        request_id = f"{self._effect.generation_id}/{number}"
+        wire_request = new_request(self._record.turn, self._effect.model, request_id)
+        request = wire_request.request
+        request.tools.extend([tool.spec for tool in tools.values()])
         if self._effect.instructions:
             request.messages.add(role=ROLE_SYSTEM, parts=[Part(text=self._effect.instructions)])
-        request.messages.extend(self._history)
+        self._history.append_to(request)
         request.messages.extend(self._record.transcript())
         if tools and number == self._dependencies.limits.tool_rounds:
             # The last round: the model has to reply now.
             request.tool_choice.mode = ToolChoice.MODE_NONE
-        return request
+        return wire_request
 
     async def _run_tools(self, number: int, message: Message, tools: Mapping[str, Tool]) -> None:
         """Runs the calls of a round; a call of a tool that the state does not allow gets an error result."""

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
 from clawdbot.common.v1.tool_pb2 import ToolSpec
-from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_INTERACTIVE, GenerateRequest, ToolChoice
+from clawdbot.model_gateway.v1.generation_pb2 import StreamGenerateRequest, ToolChoice
 from clawdbot.plugins.v1.tool_service_pb2 import Tool
 from clawdbot_servicekit.structs import plain_from_json, to_plain, to_struct
 
 from clawdbot_dialogue.core.machine.effects import Interpret
 from clawdbot_dialogue.core.machine.events import InterpretationFailed, Interpreted
 from clawdbot_dialogue.core.sessions.records import JournalEntry
-from clawdbot_dialogue.core.turns.context_window import fit_to_budget, without_refused_media
-from clawdbot_dialogue.core.turns.model_call import call_model
+from clawdbot_dialogue.core.turns.history import History
+from clawdbot_dialogue.core.turns.model_call import call_model, new_request
 from clawdbot_dialogue.core.turns.ports import GenerationError, ToolRefused, TurnDependencies
 from clawdbot_dialogue.core.turns.tool_calls import REPEATABLE_EFFECTS, PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
@@ -35,12 +35,15 @@ class CommandGeneration:
         record: TurnRecord,
         journal: TurnJournal,
         tool_caller: ToolCaller,
+        *,
+        history: History,
     ) -> None:
         self._dependencies = dependencies
         self._effect = effect
         self._record = record
         self._journal = journal
         self._tool_caller = tool_caller
+        self._history = history
         self._offered = {offer.name: _tool_spec(offer) for offer in effect.command_tools}
 
     async def run(self) -> Interpreted | InterpretationFailed:
@@ -54,15 +57,10 @@ class CommandGeneration:
             names = self._effect.tools
             tools = await self._dependencies.tools.tools(names) if names else {}
             limits = self._dependencies.limits
-            recent = await self._dependencies.store.recent_messages(
-                self._record.turn.session_id, limits.history
-            )
-            history = fit_to_budget(without_refused_media(recent, limits.media), limits.history_bytes)
+            await self._history.read(self._dependencies.store)
             for number in range(limits.tool_rounds + 1):
                 offered_tools = {} if number == limits.tool_rounds else tools
-                message = self._replayed_round(number) or await self._call_model(
-                    number, offered_tools, history
-                )
+                message = self._replayed_round(number) or await self._call_model(number, offered_tools)
                 proposals += self._proposals(message, tools)
                 pending = self._pending_calls(number, message, tools)
                 if proposals or not pending:
@@ -84,30 +82,24 @@ class CommandGeneration:
         entry = self._journal.get(f"{self._effect.interpretation_id}/{number}")
         return Message.FromString(entry.record) if entry is not None and entry.done else None
 
-    async def _call_model(
-        self, number: int, tools: Mapping[str, Tool], history: Sequence[Message]
-    ) -> Message:
-        request = self._request(number, tools, history)
+    async def _call_model(self, number: int, tools: Mapping[str, Tool]) -> Message:
+        request = self._request(number, tools)
         message = await call_model(self._dependencies.gateway, request, self._record, offers=self._offered)
         key = f"{self._effect.interpretation_id}/{number}"
         turn = self._record.turn.number
         self._journal.defer(JournalEntry(turn, key, record=message.SerializeToString(), done=True))
         return message
 
-    def _request(self, number: int, tools: Mapping[str, Tool], history: Sequence[Message]) -> GenerateRequest:
-        turn = self._record.turn
-        request = GenerateRequest(
-            model=self._effect.model,
-            priority=PRIORITY_INTERACTIVE,
-            request_id=f"{turn.id}/{self._effect.interpretation_id}/{number}",
-            metadata={"session_id": turn.session_id, "turn_id": turn.id},
-            tools=[*(tool.spec for tool in tools.values()), *self._offered.values()],
-        )
+    def _request(self, number: int, tools: Mapping[str, Tool]) -> StreamGenerateRequest:
+        request_id = f"{self._effect.interpretation_id}/{number}"
+        wire_request = new_request(self._record.turn, self._effect.model, request_id)
+        request = wire_request.request
+        request.tools.extend([*(tool.spec for tool in tools.values()), *self._offered.values()])
         request.tool_choice.mode = ToolChoice.MODE_REQUIRED
         request.messages.add(role=ROLE_SYSTEM, parts=[Part(text=self._effect.instructions)])
-        request.messages.extend(history)
+        self._history.append_to(request)
         request.messages.extend(self._record.transcript())
-        return request
+        return wire_request
 
     def _proposals(self, message: Message, tools: Mapping[str, Tool]) -> list[Proposal]:
         """The commands that were called, and calls of unknown names: the machine refuses those."""

@@ -17,7 +17,13 @@ from clawdbot.common.v1.finish_reason_pb2 import (
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.dialogue.v1.explanation_pb2 import ModelCall
-from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateResponse
+from clawdbot.dialogue.v1.turn_pb2 import Turn
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    PRIORITY_INTERACTIVE,
+    GenerateRequest,
+    StreamGenerateRequest,
+    StreamGenerateResponse,
+)
 from clawdbot_model_client.accumulator import ReplyAccumulator
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import TOO_DEEP, path_too_deep, plain_from_json
@@ -34,9 +40,27 @@ UNUSABLE_REPLIES: Final[Mapping[FinishReason.ValueType, str]] = {
 """Finish reasons that make a reply unusable, with a sentence about each."""
 
 
+def new_request(turn: Turn, model: str, request_id: str) -> StreamGenerateRequest:
+    """Returns a request to fill in place: a request that was built apart would be copied.
+
+    Args:
+        turn: The turn that it is made in.
+        model: The model.
+        request_id: Unique in the turn, and the same in every attempt.
+    """
+    wire_request = StreamGenerateRequest()
+    request = wire_request.request
+    request.model = model
+    request.priority = PRIORITY_INTERACTIVE
+    request.request_id = f"{turn.id}/{request_id}"
+    request.metadata["session_id"] = turn.session_id
+    request.metadata["turn_id"] = turn.id
+    return wire_request
+
+
 async def call_model(
     gateway: ModelGateway,
-    request: GenerateRequest,
+    request: StreamGenerateRequest,
     record: TurnRecord,
     *,
     offers: Mapping[str, ToolSpec] | None = None,
@@ -54,7 +78,7 @@ async def call_model(
     Raises:
         GenerationError: the model gave no reply, or an incomplete one.
     """
-    call, accumulator, start = _model_call(request, offers), ReplyAccumulator(), time.monotonic()
+    call, accumulator, start = _model_call(request.request, offers), ReplyAccumulator(), time.monotonic()
     try:
         async with aclosing(gateway.stream(request)) as events:
             async for event in events:
@@ -98,7 +122,7 @@ def _check_arguments(message: Message) -> None:
 
 
 def _model_call(request: GenerateRequest, offers: Mapping[str, ToolSpec] | None) -> ModelCall:
-    system = [message for message in request.messages if message.role == ROLE_SYSTEM]
+    system = [message for message in request.messages[:1] if message.role == ROLE_SYSTEM]
     return ModelCall(
         purpose=ModelCall.PURPOSE_REPLY if offers is None else ModelCall.PURPOSE_COMMANDS,
         model=request.model,

@@ -19,7 +19,6 @@ from clawdbot_dialogue.core.sessions.view import (
     encode_snapshot,
     session_from_snapshot,
     to_timestamp,
-    touch,
 )
 from clawdbot_dialogue.core.turns.inputs import input_digest, session_started_event
 from clawdbot_dialogue.core.turns.step_loop import StepLoop
@@ -41,13 +40,13 @@ class SessionStart:
     """Epoch seconds."""
 
 
-def run_opening(flows: FlowLookup, start: SessionStart) -> NewSession:
-    """Returns the session to store, with its opening: completed, still to run, or none.
+def run_opening(flows: FlowLookup, start: SessionStart) -> tuple[NewSession, Snapshot]:
+    """Returns the session to store, with its opening: completed, still to run, or none; and its snapshot.
 
     An opening in which nothing is said leaves no turn: the session is stored as the flow left it, at
     revision 0.
     """
-    session, now = session_from_snapshot(start.session, start.snapshot), start.now
+    session, now = start.session, start.now
     turn = Turn(
         id=turn_id(session.id, 1),
         session_id=session.id,
@@ -60,13 +59,14 @@ def run_opening(flows: FlowLookup, start: SessionStart) -> NewSession:
     if loop.next_effect() is not None:
         # It needs a tool or a model: nothing of this run is kept, and the turn starts from the beginning.
         to_run = NewTurn(session.tenant, session.id, turn, input_digest(turn))
-        return NewSession(session, encode_snapshot(start.snapshot), start.request_id, start.digest, to_run)
-    after = session_from_snapshot(session, loop.snapshot)
-    opening = None
-    if record.has_text:
-        after = touch(after, now)
-        opening = record.end(TURN_STATUS_DONE, after, now)
-    return NewSession(
+        snapshot = start.snapshot
+        session = session_from_snapshot(session, snapshot)
+        return NewSession(
+            session, encode_snapshot(snapshot), start.request_id, start.digest, to_run
+        ), snapshot
+    after = session_from_snapshot(session, loop.snapshot, now if record.has_text else None)
+    opening = record.end(TURN_STATUS_DONE, after, now) if record.has_text else None
+    new = NewSession(
         after,
         encode_snapshot(loop.snapshot),
         start.request_id,
@@ -74,3 +74,4 @@ def run_opening(flows: FlowLookup, start: SessionStart) -> NewSession:
         opening,
         record.due_timers(now),
     )
+    return new, loop.snapshot

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Protocol
 
-from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateResponse
+from clawdbot.model_gateway.v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot.plugins.v1.tool_service_pb2 import InvokeToolRequest, Tool, ToolOutcome
 from clawdbot_servicekit.media_policy import MediaPolicy
@@ -45,7 +45,7 @@ class ToolOutcomeUnknown(PeerError):
 class ModelGateway(Protocol):
     """Generates replies."""
 
-    def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
+    def stream(self, request: StreamGenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
         """Yields the events of a reply; `finished` is the last one.
 
         MUST raise GenerationError if the reply ends in any other way. Closing the generator early MUST end
@@ -79,6 +79,9 @@ class TurnHooks(Protocol):
 
     async def gate(self, subject: HookSubject) -> None:
         """Returns if the turn is allowed; otherwise raises the refusal, which the caller sees."""
+
+    def observes(self, point: str) -> bool:
+        """Returns whether a plugin may want events of the point."""
 
     def observe(self, subject: HookSubject) -> None:
         """Tells the plugins. MUST NOT wait or raise."""

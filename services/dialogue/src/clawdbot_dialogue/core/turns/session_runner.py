@@ -31,9 +31,11 @@ from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot, Snapsh
 from clawdbot_dialogue.core.sessions.records import Commit, StopMode, TurnTask
 from clawdbot_dialogue.core.sessions.view import encode_snapshot, session_from_snapshot, touch
 from clawdbot_dialogue.core.turns.active_turn import ActiveTurn
+from clawdbot_dialogue.core.turns.history import History
 from clawdbot_dialogue.core.turns.inputs import to_machine_event
 from clawdbot_dialogue.core.turns.lease_table import LeasedSession, LeaseTable
 from clawdbot_dialogue.core.turns.ports import TurnDependencies
+from clawdbot_dialogue.core.turns.session_memory import SessionMemories, SessionMemory
 from clawdbot_dialogue.core.turns.turn_attempt import TurnAttempt
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
@@ -46,6 +48,7 @@ class _StartedTurn:
 
     task: TurnTask
     session: LeasedSession
+    memory: SessionMemory
     active_turn: ActiveTurn
     record: TurnRecord
     attempt: TurnAttempt
@@ -63,7 +66,8 @@ class SessionRunner:
         clock: Callable[[], float],
         on_commit: Callable[[Commit, float], None],
         *,
-        refresh_flows: Callable[[], Awaitable[None]],
+        memories: SessionMemories,
+        load_flows: Callable[[int], Awaitable[None]],
     ) -> None:
         self._dependencies = dependencies
         self._flows = flows
@@ -71,8 +75,9 @@ class SessionRunner:
         self._clock = clock
         self._on_commit = on_commit
         """Called with each commit and the seconds that its turn took."""
-        self._refresh_flows = refresh_flows
-        """Loads the flows that other processes deployed: a session may be pinned to one."""
+        self._load_flows = load_flows
+        """Loads the flows up to a number that other processes deployed: a session may be pinned to one."""
+        self._memories = memories
 
     async def run(self, task: TurnTask, session: LeasedSession) -> None:
         """Runs the task's turn and those that wait behind it; then the session leaves the lease table."""
@@ -97,39 +102,46 @@ class SessionRunner:
             self._leases.remove(session)
 
     async def _run_turns(self, task: TurnTask, session: LeasedSession) -> None:
+        memory = self._memories.recall(task)
+        if memory is None:
+            history = History(task.session.id, self._dependencies.limits)
+            memory = SessionMemory(task.session, task.snapshot, history)
         try:
-            snapshot = await self._load_snapshot(task)
+            snapshot = await self._load_snapshot(task, memory)
         except (FlowNotFound, SnapshotInvalid) as error:
             # Kept as it is: once the flow is back, or the newer program, the session goes on.
-            await self._refuse_turns(task, session, flow_version_gone(error))
+            await self._refuse_turns(task, session, memory, flow_version_gone(error))
             return
         next_task: TurnTask | None = task
         while next_task is not None:
-            turn = self._start_turn(next_task, session)
+            turn = self._start_turn(next_task, session, memory)
             refusal = self._reason_not_to_run(next_task)
             if refusal is not None or turn.active_turn.cancel_scope.cancel_called:
                 next_task = await self._refuse_turn(turn, refusal)
             else:
                 after, failure = await self._attempt_turn(turn, snapshot)
                 next_task = await self._end_turn(turn, after, failure)
-                if after is not None:
-                    snapshot = after
+                snapshot = after or snapshot
+        memory.snapshot = snapshot
+        self._memories.keep(task.lease.token, memory)
 
-    async def _refuse_turns(self, task: TurnTask, session: LeasedSession, error: TurnError) -> None:
+    async def _refuse_turns(
+        self, task: TurnTask, session: LeasedSession, memory: SessionMemory, error: TurnError
+    ) -> None:
         """Fails the task's turn and those that wait behind it: the session cannot go on."""
         next_task: TurnTask | None = task
         while next_task is not None:
-            next_task = await self._refuse_turn(self._start_turn(next_task, session), error)
+            next_task = await self._refuse_turn(self._start_turn(next_task, session, memory), error)
 
-    def _start_turn(self, task: TurnTask, session: LeasedSession) -> _StartedTurn:
+    def _start_turn(self, task: TurnTask, session: LeasedSession, memory: SessionMemory) -> _StartedTurn:
         start_time = self._clock()
         turn = task.inbox_turn.turn
         active_turn = session.start(turn.number)
         scope = active_turn.cancel_scope
         scope.stop_mode = max(scope.stop_mode, task.inbox_turn.stop_mode)
         record = TurnRecord(turn, active_turn.emit)
-        attempt = TurnAttempt(self._dependencies, self._flows, task, record)
-        return _StartedTurn(task, session, active_turn, record, attempt, start_time)
+        attempt = TurnAttempt(self._dependencies, self._flows, task, record, memory)
+        return _StartedTurn(task, session, memory, active_turn, record, attempt, start_time)
 
     async def _refuse_turn(self, turn: _StartedTurn, error: TurnError | None) -> TurnTask | None:
         """Ends a turn without running it, because of an error or because it was stopped; returns the next."""
@@ -145,6 +157,12 @@ class SessionRunner:
             raise LeaseLost(session_id)
         commit = self._failure(turn, error) if after is None else self._success(turn, after)
         next_turn = await self._dependencies.store.commit(commit)
+        memory = turn.memory
+        memory.session = commit.result.session
+        memory.encoded_snapshot = commit.snapshot or memory.encoded_snapshot
+        memory.history.add(commit.result.transcript)
+        if after is None and turn.attempt.journal.has_entries:
+            memory.once_calls = None
         turn.session.finish(commit.result)
         self._on_commit(commit, self._clock() - turn.start_time)
         turn.session.skip_to(None if next_turn is None else next_turn.turn.number)
@@ -152,20 +170,22 @@ class SessionRunner:
             return None
         return replace(turn.task, session=commit.result.session, inbox_turn=next_turn)
 
-    async def _load_snapshot(self, task: TurnTask) -> Snapshot:
-        """The snapshot of the task's session.
+    async def _load_snapshot(self, task: TurnTask, memory: SessionMemory) -> Snapshot:
+        """The snapshot of the task's session, once the flows are loaded that other processes deployed.
 
         Raises:
             SessionQuarantined: the snapshot cannot be read.
             FlowNotFound, SnapshotInvalid: its flow, or the state in it, is not installed.
         """
+        await self._load_flows(task.newest_flow)
+        if memory.snapshot is not None:
+            return memory.snapshot
         try:
             stored = msgspec.json.decode(task.snapshot)
         except ValueError as error:
             explanation = f"its snapshot is not JSON: {error}"
             await self._dependencies.store.quarantine(task.lease.session_id, explanation, self._clock())
             raise SessionQuarantined(task.lease.session_id, explanation) from error
-        await self._refresh_flows()
         return Snapshot.from_json(stored, self._flows)
 
     def _reason_not_to_run(self, task: TurnTask) -> TurnError | None:

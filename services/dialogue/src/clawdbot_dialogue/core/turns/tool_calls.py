@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from clawdbot.common.v1.message_pb2 import ToolCall, ToolResult
@@ -27,9 +27,10 @@ from clawdbot_servicekit.media_policy import MediaPolicy
 from clawdbot_servicekit.structs import TOO_DEEP, exact_json, path_too_deep, plain_from_json
 from msgspec.structs import replace
 
-from clawdbot_dialogue.core.sessions.records import JournalEntry, Lease
+from clawdbot_dialogue.core.sessions.records import JournalEntry, TurnTask
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.ports import ToolBox, ToolOutcomeUnknown, ToolRefused
+from clawdbot_dialogue.core.turns.session_memory import SessionMemory
 from clawdbot_dialogue.core.turns.turn_record import (
     NOT_FINISHED_MESSAGE,
     OUTCOME_UNKNOWN_MESSAGE,
@@ -41,7 +42,7 @@ REPEATABLE_EFFECTS: Final = (TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE)
 """Effects that allow a second call. A tool that declares none counts as `once`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PendingCall:
     """A call that is about to be made."""
 
@@ -50,30 +51,38 @@ class PendingCall:
     call: ToolCall
     once: bool
     """Whether it has the effect `once`: a second call would act a second time."""
+    digest: bytes = field(init=False)
+    """Of tool and arguments."""
+
+    def __post_init__(self) -> None:
+        self.digest = call_digest(self.call)
 
 
 class TurnJournal:
     """The journal of the current turn, and what earlier turns left in it."""
 
-    def __init__(self, store: SessionStore, lease: Lease, number: int) -> None:
+    def __init__(self, store: SessionStore, task: TurnTask, memory: SessionMemory) -> None:
         self._store = store
-        self._lease = lease
-        self._number = number
+        self._lease = task.lease
+        self._number = task.inbox_turn.turn.number
+        self._attempts = task.inbox_turn.attempts
+        self._memory = memory
         self._entries: dict[str, JournalEntry] = {}
-        self._earlier: dict[str, JournalEntry] = {}
         self._deferred: list[JournalEntry] = []
         self._loaded = False
 
     async def load(self) -> None:
-        """Reads the session's journal from the store, the first time it is called."""
-        if self._loaded:
+        """Reads the session's journal from the store, the first time it is called, unless it is known."""
+        if self._loaded or (self._attempts == 1 and self._memory.once_calls is not None):
             return
         self._loaded = True
+        earlier: dict[str, JournalEntry] = {}
         for entry in await self._store.read_journal(self._lease.session_id):
             if entry.number == self._number:
                 self._entries.setdefault(entry.key, entry)
             elif entry.number < self._number and entry.once:
-                self._earlier[entry.key] = entry
+                earlier[entry.key] = entry
+        self._memory.once_calls = earlier
 
     def started_calls(self) -> list[ToolCallRecord]:
         """Returns every call that an earlier attempt at this turn journalled, with its outcome if known."""
@@ -85,7 +94,7 @@ class TurnJournal:
 
     def get_earlier(self, key: str) -> JournalEntry | None:
         """Returns the last earlier turn's entry with the key, if that call had the effect `once`."""
-        return self._earlier.get(key)
+        return (self._memory.once_calls or {}).get(key)
 
     def defer(self, entry: JournalEntry) -> None:
         """Adds an entry that only matters if another one follows it; it is written with the next one."""
@@ -102,7 +111,12 @@ class TurnJournal:
     def intent(self, pending: PendingCall) -> JournalEntry:
         """Returns the entry that says that a call is about to be made."""
         call = ToolCallRecord(call=pending.call).SerializeToString()
-        return JournalEntry(self._number, pending.key, call_digest(pending.call), pending.once, call)
+        return JournalEntry(self._number, pending.key, pending.digest, pending.once, call)
+
+    def outcome(self, pending: PendingCall, record: ToolCallRecord) -> JournalEntry:
+        """Returns the entry that says how a call ended."""
+        data = record.SerializeToString()
+        return JournalEntry(self._number, pending.key, pending.digest, pending.once, data, done=True)
 
     @property
     def has_entries(self) -> bool:
@@ -181,7 +195,7 @@ class ToolCaller:
             tool=call.name,
             arguments=call.arguments,
             arguments_json=call.arguments_json,
-            request_id=f"{self._context.turn_id}/{pending.key}/{call_digest(call)[:8].hex()}",
+            request_id=f"{self._context.turn_id}/{pending.key}/{pending.digest[:8].hex()}",
             context=self._context,
         )
         self._sent.add(pending.key)
@@ -205,9 +219,8 @@ class ToolCaller:
             if outcome.HasField("structured"):
                 record.result.structured.CopyFrom(outcome.structured)
                 record.result.structured_json = outcome.structured_json
-        done = replace(self._journal.intent(pending), record=record.SerializeToString(), done=True)
         try:
-            await self._journal.write([done])
+            await self._journal.write([self._journal.outcome(pending, record)])
         except asyncio.CancelledError:
             # The turn ends here, but the result is known.
             self._record.call_finished(record)
@@ -216,17 +229,17 @@ class ToolCaller:
 
     def _is_journalled(self, pending: PendingCall) -> bool:
         entry = self._journal.get(pending.key)
-        return entry is not None and entry.digest == call_digest(pending.call)
+        return entry is not None and entry.digest == pending.digest
 
     def _known_outcome(self, pending: PendingCall) -> ToolCallRecord | None:
         """The outcome of the call if the journal decides it; None if the call is to be made."""
         entry = self._journal.get(pending.key)
-        if entry is not None and entry.digest == call_digest(pending.call):
+        if entry is not None and entry.digest == pending.digest:
             if entry.done:
                 return _replay(entry, pending.call)
             return outcome_unknown_record(pending.call) if pending.once else None
         earlier = self._journal.get_earlier(pending.key)
-        if earlier is None or not pending.once or earlier.digest != call_digest(pending.call):
+        if earlier is None or not pending.once or earlier.digest != pending.digest:
             return None
         return _replay(earlier, pending.call) if earlier.done else outcome_unknown_record(pending.call)
 

@@ -16,6 +16,7 @@ from clawdbot_dialogue.core.sessions.records import TurnTask
 from clawdbot_dialogue.core.turns.generation import Generation
 from clawdbot_dialogue.core.turns.llm_commands import CommandGeneration
 from clawdbot_dialogue.core.turns.ports import ToolRefused, TurnDependencies
+from clawdbot_dialogue.core.turns.session_memory import SessionMemory
 from clawdbot_dialogue.core.turns.step_loop import StepLoop
 from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord, error_result
@@ -25,15 +26,21 @@ class TurnAttempt:
     """Runs one turn once."""
 
     def __init__(
-        self, dependencies: TurnDependencies, flows: FlowLookup, task: TurnTask, record: TurnRecord
+        self,
+        dependencies: TurnDependencies,
+        flows: FlowLookup,
+        task: TurnTask,
+        record: TurnRecord,
+        memory: SessionMemory,
     ) -> None:
-        self.journal = TurnJournal(dependencies.store, task.lease, task.inbox_turn.turn.number)
+        self.journal = TurnJournal(dependencies.store, task, memory)
         self.error: TurnError | None = None
         """Set if the machine itself says that the turn failed."""
         self._dependencies = dependencies
         self._flows = flows
         self._task = task
         self._record = record
+        self._history = memory.history
 
     async def replay_journal(self) -> None:
         """Records the calls of earlier attempts, for a turn that is not run again."""
@@ -69,11 +76,16 @@ class TurnAttempt:
             return await self._call_tool(effect, snapshot)
         if isinstance(effect, effects.Generate):
             caller = self._tool_caller(snapshot)
-            return await Generation(self._dependencies, effect, self._record, self.journal, caller).run()
+            generation = Generation(
+                self._dependencies, effect, self._record, self.journal, caller, history=self._history
+            )
+            return await generation.run()
         if isinstance(effect, effects.Interpret):
             caller = self._tool_caller(snapshot)
-            generation = CommandGeneration(self._dependencies, effect, self._record, self.journal, caller)
-            return await generation.run()
+            commands = CommandGeneration(
+                self._dependencies, effect, self._record, self.journal, caller, history=self._history
+            )
+            return await commands.run()
         if isinstance(effect, effects.Failed):
             self.error = TurnError(reason=effect.reason, message=effect.message)
         return None

@@ -78,13 +78,14 @@ class SessionRow:
         self.unfinished.pop(result.turn.number, None)
         self.tool_calls += len(result.turn.tool_calls)
 
-    def grant_lease(self, lease_request: LeaseRequest) -> TurnTask:
+    def grant_lease(self, lease_request: LeaseRequest, newest_flow: int) -> TurnTask:
         """Leases the session for its earliest unfinished turn."""
         row = next(iter(self.unfinished.values()))
         self.owner, self.expires = lease_request.owner, lease_request.expires
         self.token += 1
         inbox_turn = self.start_attempt(row)
-        return TurnTask(Lease(self.session.id, self.token), self.session, self.snapshot, inbox_turn)
+        lease = Lease(self.session.id, self.token)
+        return TurnTask(lease, self.session, self.snapshot, inbox_turn, newest_flow)
 
     def start_attempt(self, row: TurnRow) -> InboxTurn:
         """Counts an attempt at a turn, which the lease now covers."""

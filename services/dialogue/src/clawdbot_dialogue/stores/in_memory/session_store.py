@@ -105,7 +105,7 @@ class InMemorySessionStore(SessionStore):
             self._created[tenant, new.request_id] = new.session.id
         if isinstance(new.opening, NewTurn):
             row.add(new.opening)
-            return CreatedSession(new.session, task=row.grant_lease(lease_request))
+            return CreatedSession(new.session, task=row.grant_lease(lease_request, len(self._flows)))
         if new.opening is not None:
             opening = row.add(NewTurn(tenant, new.session.id, new.opening.turn, digest=b""))
             row.finish(opening, new.opening)
@@ -178,7 +178,7 @@ class InMemorySessionStore(SessionStore):
         free = not row.owner or (row.expires <= now and row.owner != lease_request.owner)
         return AcceptedTurn(
             turn.turn.number,
-            task=row.grant_lease(lease_request) if free else None,
+            task=row.grant_lease(lease_request, len(self._flows)) if free else None,
             inbox=turn.inbox,
             stopped_turn=stopped.turn.number if stopped else None,
         )
@@ -232,7 +232,7 @@ class InMemorySessionStore(SessionStore):
         return Page(tuple(row.as_listed(turn) for turn in rest[:size]), more)
 
     @override
-    async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
+    async def recent_transcripts(self, session_id: str, limit: int) -> tuple[tuple[Message, ...], ...]:
         row = self._rows.get(session_id)
         turns = reversed(row.turns) if row else ()
         return recent_whole_turns((turn.result.transcript for turn in turns if turn.result), limit)
@@ -267,7 +267,7 @@ class InMemorySessionStore(SessionStore):
         row = self._rows.get(pending.session_id)
         if row is None or not row.unfinished or (row.token, row.owner) != (pending.token, pending.owner):
             return None
-        return row.grant_lease(lease_request)
+        return row.grant_lease(lease_request, len(self._flows))
 
     @override
     async def renew_leases(self, leases: Sequence[Lease], expires: float) -> tuple[Lease, ...]:

@@ -71,8 +71,13 @@ def finished(row: FinishedRow) -> TurnResult:
     )
 
 
-def task(session_id: str, row: TaskRow) -> TurnTask:
+def task(session_id: str, row: TaskRow, known: InboxTurn | None = None) -> TurnTask:
     """Decodes a session that was just leased.
+
+    Args:
+        session_id: Its id.
+        row: What was read of it.
+        known: A turn that need not be decoded if it is the one to run.
 
     Raises:
         DecodeError: it cannot be read.
@@ -80,7 +85,11 @@ def task(session_id: str, row: TaskRow) -> TurnTask:
     if not isinstance(row.snapshot, str):
         raise DecodeError("the snapshot is not text")
     return TurnTask(
-        Lease(session_id, row.token), Session.FromString(row.view), row.snapshot, inbox(session_id, row.turn)
+        Lease(session_id, row.token),
+        Session.FromString(row.view),
+        row.snapshot,
+        known if known and known.turn.number == row.turn.number else inbox(session_id, row.turn),
+        row.newest_flow,
     )
 
 
@@ -98,12 +107,13 @@ def accepted(row: AcceptedRow, new: NewTurn) -> AcceptedTurn:
             result=finished(row.finished) if row.finished else None,
             inbox=None if row.finished else inbox(session_id, row.known),
         )
+    turn = InboxTurn(
+        statuses.accepted_turn(new.turn, session_id, row.number),
+        cancel_on_disconnect=new.cancel_on_disconnect,
+    )
     return AcceptedTurn(
         row.number,
-        task=task(session_id, row.task) if row.task else None,
-        inbox=InboxTurn(
-            statuses.accepted_turn(new.turn, session_id, row.number),
-            cancel_on_disconnect=new.cancel_on_disconnect,
-        ),
+        task=task(session_id, row.task, turn) if row.task else None,
+        inbox=turn,
         stopped_turn=row.stopped,
     )

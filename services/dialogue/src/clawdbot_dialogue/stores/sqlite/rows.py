@@ -47,6 +47,7 @@ class TaskRow(NamedTuple):
     view: bytes
     snapshot: str
     turn: TurnRow
+    newest_flow: int
 
 
 class AcceptedRow(NamedTuple):

@@ -184,7 +184,7 @@ class SqliteSessionStore(SessionStore):
         return Page(listed, rows[size - 1].number if len(rows) > size else None)
 
     @override
-    async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
+    async def recent_transcripts(self, session_id: str, limit: int) -> tuple[tuple[Message, ...], ...]:
         blobs = await self._reader.run(lambda db: turns.recent_transcripts(db, session_id, limit))
         return await self._decoded(
             session_id,

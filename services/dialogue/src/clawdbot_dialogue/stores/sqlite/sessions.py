@@ -119,7 +119,8 @@ def create(
     if not pending:
         return None, None
     turn = TurnRow(turn_key(seq, 1), 0, 1, 0, 0, opening.turn)
-    return None, TaskRow(1, new.view, new.snapshot, turn)
+    (newest_flow,) = db.execute("SELECT coalesce(max(number), 0) FROM flows").fetchone()
+    return None, TaskRow(1, new.view, new.snapshot, turn, newest_flow)
 
 
 def get(db: sqlite3.Connection, tenant: str, session_id: str) -> SessionRow:
@@ -217,18 +218,19 @@ def acquire_lease(
 ) -> TaskRow | None:
     """SessionStore.acquire_lease."""
     row = db.execute(
-        "SELECT seq, view, snapshot FROM sessions WHERE id = ? AND token = ? AND owner = ? AND waiting > 0",
+        "SELECT seq, view, snapshot, (SELECT coalesce(max(number), 0) FROM flows) FROM sessions"
+        " WHERE id = ? AND token = ? AND owner = ? AND waiting > 0",
         (pending.session_id, pending.token, pending.owner),
     ).fetchone()
     if row is None:
         return None
-    seq, view, snapshot = row
+    seq, view, snapshot, newest_flow = row
     turn = start_next(db, seq)
     db.execute(
         "UPDATE sessions SET owner = ?, expires = ?, token = token + 1, reached = ? WHERE seq = ?",
         (lease_request.owner, lease_request.expires, turn.number, seq),
     )
-    return TaskRow(pending.token + 1, view, snapshot, turn)
+    return TaskRow(pending.token + 1, view, snapshot, turn, newest_flow)
 
 
 def renew_leases(db: sqlite3.Connection, leases: Sequence[Lease], expires: float) -> list[Lease]:

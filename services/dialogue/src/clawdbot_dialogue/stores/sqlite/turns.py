@@ -52,13 +52,14 @@ class _SessionRow(NamedTuple):
     expires: float
     view: bytes
     snapshot: str
+    newest_flow: int
 
 
 def accept(db: sqlite3.Connection, new: NewTurnRow, lease_request: LeaseRequest, now: float) -> AcceptedRow:
     """SessionStore.accept_turn."""
     row = db.execute(
-        "SELECT seq, tenant, status, turns, waiting, owner, token, expires, view, snapshot FROM sessions"
-        " WHERE id = ?",
+        "SELECT seq, tenant, status, turns, waiting, owner, token, expires, view, snapshot,"
+        " (SELECT coalesce(max(number), 0) FROM flows) FROM sessions WHERE id = ?",
         (new.session_id,),
     ).fetchone()
     if row is None or row[1] != new.tenant:
@@ -104,7 +105,7 @@ def accept(db: sqlite3.Connection, new: NewTurnRow, lease_request: LeaseRequest,
         " token = token + 1 WHERE seq = ?",
         (turn.number, lease_request.owner, lease_request.expires, session.seq),
     )
-    task = TaskRow(session.token + 1, session.view, session.snapshot, turn)
+    task = TaskRow(session.token + 1, session.view, session.snapshot, turn, session.newest_flow)
     return AcceptedRow(number, task=task, stopped=stopped)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 
 from clawdbot.common.v1.usage_pb2 import Usage
@@ -30,8 +30,8 @@ from clawdbot_model_gateway.core.reply_cache.rules import CacheRules, CacheUse, 
 from clawdbot_model_gateway.core.reply_cache.similar_requests import Question, SimilarRequests
 from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage
 
-Upstream = Callable[[Callable[[Usage], None], float], AbstractAsyncContextManager[AsyncGenerator[Event]]]
-"""Opens the reply of the backend. Its first argument is called with the cost of each reply that nobody may
+Upstream = Callable[[Callable[[Usage], None], float], AsyncGenerator[Event]]
+"""The events of the backend's reply. Its first argument is called with the cost of each reply that nobody may
 see; the second is when a slot at the backend is of no use any more."""
 
 
@@ -82,27 +82,27 @@ class CachedReplies:
         for each in self._caches:
             await each.stop()
 
-    @asynccontextmanager
     async def open(
         self, use: CacheUse, attempt: Attempt, backend: Backend, upstream: Upstream, *, whole: bool = False
-    ) -> AsyncIterator[AsyncGenerator[Event]]:
-        """The events of the reply.
+    ) -> AsyncGenerator[Event]:
+        """The events of the reply. Closing them leaves the call.
 
         Args:
             use: how the request uses the cache.
-            attempt: whose model is known.
+            attempt: that answers it.
             backend: of the attempt.
-            upstream: opens its reply.
+            upstream: the events of its reply.
             whole: the caller puts the events together again, so that neighbours may come joined.
         """
+        attempt.model = await backend.model_for(attempt.target.model)
         key = cache_key(attempt.request, backend, attempt.model, current_caller().tenant)
         found = await self._memory.get(key)
         if use.reads and found.reply is not None:
             reply, _ = decode(found.reply, whole=whole)
             attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
             self._metrics.requests.labels(backend.name, "hit_memory").inc()
-            async with aclosing(_replay(reply)) as replayed:
-                yield replayed
+            for event in reply:
+                yield event
             return
         similar = self.similar
         if similar is not None and not similar.concerns(attempt.request, key.tenant):
@@ -124,8 +124,9 @@ class CachedReplies:
             self._flights[place] = flight
             fill = partial(self._fill, flight, use, key, stamp=found.stamp, backend=backend)
             flight.begin(partial(fill, attempt=attempt, upstream=upstream, similar=similar))
-        async with flight.follow(attempt) as events:
-            yield events
+        async with aclosing(flight.follow(attempt)) as events:
+            async for event in events:
+                yield event
 
     async def flush(self, tenant: str, targets: Sequence[str]) -> int:
         """Removes the replies of a tenant (empty: all) to the targets (none: all).
@@ -181,7 +182,7 @@ class CachedReplies:
                 return
         await flight.reserve()
         self._metrics.requests.labels(backend.name, "miss").inc()
-        async with upstream(flight.record_usage, flight.expires_at) as events_of_backend:
+        async with aclosing(upstream(flight.record_usage, flight.expires_at)) as events_of_backend:
             async for event in events_of_backend:
                 if event.HasField("finished") and is_stored(event):
                     # Before anybody sees the end: the next equal request may follow at once.
@@ -233,8 +234,3 @@ def _with_usage(reply: list[Event], request: GenerateRequest) -> list[Event]:
     for event in reply:
         output.add(event.text_delta.text or event.reasoning_delta.text or event.tool_call_delta.arguments)
     return [*reply[:-1], usage(estimate_usage(request, output.tokens)), reply[-1]]
-
-
-async def _replay(events: Sequence[Event]) -> AsyncGenerator[Event]:
-    for event in events:
-        yield event

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_UNSPECIFIED, Usage
@@ -100,38 +99,33 @@ class Flight:
                 if payer is self._payer:
                     return
 
-    @asynccontextmanager
-    async def follow(self, attempt: Attempt) -> AsyncIterator[AsyncGenerator[Event]]:
-        """All events for one attempt, from the first. Leaving the context leaves the call."""
+    async def follow(self, attempt: Attempt) -> AsyncGenerator[Event]:
+        """All events for one attempt, from the first. Closing them leaves the call."""
         self._followers.append(attempt)
         left = deadline.outgoing_timeout()
         gives_up_at = math.inf if left is None else time.monotonic() + left
         self.expires_at = max(self.expires_at, min(gives_up_at, attempt.expires_at))
         attempt.free = attempt is not self._payer
+        place = 0
         try:
-            async with aclosing(self._events_for(attempt)) as events:
-                yield events
+            while True:
+                while place < len(self.events):
+                    event = self.events[place]
+                    place += 1
+                    if event.HasField("started"):
+                        # Completed for each attempt on its own.
+                        event = Event.FromString(event.SerializeToString())
+                        self._set_status(attempt)
+                    yield event
+                if attempt in self._refused:
+                    raise self._refused[attempt]
+                if self._ended:
+                    break
+                await self._news.wait()
+            if self._error is not None:
+                raise _twin(self._error) from self._error
         finally:
             await self._leave(attempt)
-
-    async def _events_for(self, attempt: Attempt) -> AsyncGenerator[Event]:
-        place = 0
-        while True:
-            while place < len(self.events):
-                event = self.events[place]
-                place += 1
-                if event.HasField("started"):
-                    # Completed for each attempt on its own.
-                    event = Event.FromString(event.SerializeToString())
-                    self._set_status(attempt)
-                yield event
-            if attempt in self._refused:
-                raise self._refused[attempt]
-            if self._ended:
-                break
-            await self._news.wait()
-        if self._error is not None:
-            raise _twin(self._error) from self._error
 
     def _set_status(self, attempt: Attempt) -> None:
         if self.hit:

@@ -41,11 +41,6 @@ FINISH_REASONS: Final = {
 }
 """finish_reason → ours; any other is UNKNOWN."""
 
-REASONING_FIELDS: Final = ("reasoning_content", "reasoning")
-"""Where servers put reasoning: DeepSeek and older vLLM, newer vLLM and OpenRouter. Only the first one found
-is read."""
-
-
 DONE: Final = b"[DONE]"
 """What comes after the last chunk of a stream."""
 
@@ -113,7 +108,8 @@ class ResponseDecoder(ReplyDecoder):
         self._take_reason(str(choice.get("finish_reason") or ""), with_content=len(out) > before)
 
     def _decode_delta(self, delta: dict[str, Any], out: list[Event]) -> None:
-        reasoning = next((text for key in REASONING_FIELDS if (text := as_string(delta.get(key)))), "")
+        # Of DeepSeek and older vLLM; of newer vLLM and OpenRouter.
+        reasoning = as_string(delta.get("reasoning_content")) or as_string(delta.get("reasoning"))
         if reasoning:
             self._text.add_reasoning(reasoning, out)
         if details := delta.get("reasoning_details"):

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from clawdbot.common.v1.usage_pb2 import Usage
 
 from clawdbot_model_gateway.formats.vendor_json import as_object, count_in
 
+INPUT: Final = ("prompt_tokens", "input_tokens")
+OUTPUT: Final = ("completion_tokens", "output_tokens")
+CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+"""Outside of the details: of DeepSeek, of Moonshot, and of proxies before Anthropic."""
+CACHE_WRITE: Final = ("cache_creation_input_tokens",)
+REASONING: Final = ("reasoning_tokens",)
+DETAILS: Final = tuple(f"{name}_details" for name in (*INPUT, *OUTPUT))
+FIELDS: Final = frozenset({*INPUT, *OUTPUT, *CACHED, *CACHE_WRITE, *REASONING, *DETAILS})
+"""What a report has at least one of."""
+
 
 def find_usage(chunk: Mapping[str, Any]) -> Iterator[Usage]:
     """Every report in a chunk: its own, its choice's (Moonshot), and those in fields of the vendor (Groq)."""
-    yield decode_usage(chunk)
+    if not FIELDS.isdisjoint(chunk):
+        yield decode_usage(chunk)
     choices = chunk.get("choices")
     for outer in (chunk, *map(as_object, choices if isinstance(choices, list) else ())):
         for holder in (outer, *outer.values()):
@@ -27,14 +38,12 @@ def decode_usage(usage: Mapping[str, Any]) -> Usage:
     prompt = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     completion = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
     return Usage(
-        input_tokens=count_in(usage, "prompt_tokens", "input_tokens"),
-        output_tokens=count_in(usage, "completion_tokens", "output_tokens"),
-        # At the top level: of DeepSeek, of Moonshot, and of proxies before Anthropic.
-        cached_tokens=count_in(prompt, "cached_tokens")
-        or count_in(usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"),
+        input_tokens=count_in(usage, *INPUT),
+        output_tokens=count_in(usage, *OUTPUT),
+        cached_tokens=count_in(prompt, "cached_tokens") or count_in(usage, *CACHED),
         cache_write_tokens=count_in(prompt, "cache_write_tokens", "cache_creation_tokens")
-        or count_in(usage, "cache_creation_input_tokens"),
-        reasoning_tokens=count_in(completion, "reasoning_tokens") or count_in(usage, "reasoning_tokens"),
+        or count_in(usage, *CACHE_WRITE),
+        reasoning_tokens=count_in(completion, *REASONING) or count_in(usage, *REASONING),
         audio_tokens=count_in(prompt, "audio_tokens") + count_in(completion, "audio_tokens"),
     )
 

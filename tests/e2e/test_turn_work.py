@@ -1,0 +1,42 @@
+"""A turn costs no more than it did. Its work is counted, not timed, so a busy machine does not matter.
+
+`make bench ONLY=turn_work` prints all counts. A bound is what a turn does today, and some room for background
+work.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench.turn_work import BOOKING, CHAT, CONFIRMATION, counted_suite
+
+pytestmark = pytest.mark.integration
+
+ROOM = 0.6
+"""Of background work in one turn; one more of anything is above it."""
+MOST = {
+    CHAT: {"tasks": 4, "jobs for threads": 4, "SQL statements": 8, "transactions": 2, "log lines": 1},
+    BOOKING: {"tasks": 2, "jobs for threads": 3, "SQL statements": 8, "transactions": 2, "log lines": 1},
+    CONFIRMATION: {
+        "tasks": 7,
+        "jobs for threads": 10,
+        "SQL statements": 21,
+        "transactions": 8,
+        "log lines": 1,
+    },
+}
+"""Kind of turn → what one does."""
+
+
+async def test_a_turn_does_no_more_than_it_did():
+    async with counted_suite() as suite:
+        work = await suite.work()
+    counted = {kind: {name: work[kind][name] for name in bounds} for kind, bounds in MOST.items()}
+    more = {
+        f"{name} of a {kind} turn: {counted[kind][name]:.1f}, not {most}"
+        for kind, bounds in MOST.items()
+        for name, most in bounds.items()
+        if counted[kind][name] > most + ROOM
+    }
+    assert not more
+    assert all(count > 0 for counts in counted.values() for count in counts.values()), "what is counted moved"
