@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot.common.v1.message_pb2 import (
@@ -186,6 +189,29 @@ def test_neighbouring_deltas_are_merged():
         "reasoning_delta",
         "text_delta",
     ]
+
+
+def test_deltas_of_one_tool_call_are_merged_and_no_event_is_changed():
+    pieces = [events.tool_call_delta(index, text) for index, text in [(0, "{"), (0, "}"), (1, "{}")]]
+    before = [each.SerializeToString() for each in pieces]
+    assert [each.tool_call_delta.arguments for each in merge_deltas(pieces)] == ["{}", "{}"]
+    assert [each.SerializeToString() for each in pieces] == before
+
+
+MANY_DELTAS = """
+import resource
+from clawdbot_model_gateway.core.events import merge_deltas, text_delta
+deltas = [text_delta("x" * 200) for _ in range(5000)]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+(merged,) = merge_deltas(deltas)
+assert len(merged.text_delta.text) == 1_000_000
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_merging_takes_memory_in_proportion_to_the_text():
+    done = subprocess.run([sys.executable, "-c", MANY_DELTAS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100_000, "KiB"
 
 
 def test_the_parts_of_a_reply_keep_the_order_of_their_events():

@@ -117,7 +117,8 @@ class CallLog:
     """
 
     def __init__(self) -> None:
-        self._log = structlog.get_logger(CALL_LOGGER)
+        # Bound now: a logger that is not bound looks for its configuration with each use.
+        self._log = structlog.get_logger(CALL_LOGGER).bind()
         self._loop = asyncio.get_running_loop()
         self._batch: list[tuple[CallRecord, float, Mapping[str, Any]]] = []
 

@@ -16,6 +16,8 @@ from typing_extensions import override
 
 UNSUPPORTED: Final = ("grpc.max_connection_age_ms", "grpc.max_connection_age_grace_ms")
 """Options that it refuses; server_engine.py has made sure that nobody asked for them."""
+IO_THREADS: Final = 1
+"""For HTTP/2. One keeps up with several interpreters; the package's two hand each message to each other."""
 FLUSH_TIME: Final = 0.1
 """Seconds for replies to be sent after their calls have ended."""
 FIRST_PAUSE: Final = 0.001
@@ -27,7 +29,8 @@ class NativeServer(Server):
     """A grpc.aio.Server whose HTTP/2 and gRPC work runs in Rust."""
 
     def __init__(self, options: Sequence[tuple[str, Any]]) -> None:
-        super().__init__(options=[each for each in options if each[0] not in UNSUPPORTED])
+        supported = [each for each in options if each[0] not in UNSUPPORTED]
+        super().__init__(options=supported, io_threads=IO_THREADS)
 
     @override
     async def stop(self, grace: float | None) -> None:

@@ -49,21 +49,23 @@ _NAMES = "|".join(
 )
 
 _MARK = re.escape(MARK)
-_PATTERNS: Final = (
-    # A whole private key, as in a PEM file that ended up in an error text.
-    r"(?P<pem>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|\Z))",
-    rf"(?P<named>(?i:\b(?:{_NAMES})\b[\"']?\s{{0,4}}[:=]\s{{0,4}}+[\"']?+(?:(?:bearer|basic)\s+)?+))(?!{_MARK})[^\s\"',;&}}\])]+",
-    r"(?P<scheme>(?i:\bbearer\s+))[A-Za-z0-9._~+/=-]{8,}",
-    rf"(?P<userinfo>\b[a-z][a-z0-9+.-]{{1,30}}://)[^\s/@:]{{0,128}}+:(?!{_MARK}@)[^\s/@]{{1,256}}(?=@)",
+_PEM: Final = (
+    r"(?P<pem>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|\Z))"
+)
+"""A whole private key, as in a PEM file that ended up in an error text."""
+_AT_START_OF_WORD: Final = (
+    rf"(?P<named>(?i:(?:{_NAMES})\b[\"']?\s{{0,4}}[:=]\s{{0,4}}+[\"']?+(?:(?:bearer|basic)\s+)?+))(?!{_MARK})[^\s\"',;&}}\])]+",
+    r"(?P<scheme>(?i:bearer\s+))[A-Za-z0-9._~+/=-]{8,}",
+    rf"(?P<userinfo>[a-z][a-z0-9+.-]{{1,30}}://)[^\s/@:]{{0,128}}+:(?!{_MARK}@)[^\s/@]{{1,256}}(?=@)",
     # Keys by their prefix: ours, OpenAI's and compatible ones, Google, GitHub, GitLab, Slack, AWS, Hugging
     # Face, Groq; and JSON Web Tokens.
     (
-        r"(?P<token>\b(?:cb_[A-Za-z0-9]+_[A-Za-z0-9_-]{6,}|sk-[A-Za-z0-9_-]{8,}|AIza[A-Za-z0-9_-]{20,}"
+        r"(?P<token>(?:cb_[A-Za-z0-9]+_[A-Za-z0-9_-]{6,}|sk-[A-Za-z0-9_-]{8,}|AIza[A-Za-z0-9_-]{20,}"
         r"|gh[pousr]_[A-Za-z0-9]{16,}|glpat-[A-Za-z0-9_-]{16,}|xox[abeprs]-[A-Za-z0-9-]{10,}"
         r"|A(?:KIA|SIA)[A-Z0-9]{16}|hf_[A-Za-z0-9]{16,}|gsk_[A-Za-z0-9]{16,}"
         r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*))"
     ),
-    # The look-behind keeps it linear: a match starts only at the start of a word.
+    # The longer look-behind keeps it linear.
     r"(?P<email>(?<![\w.%+-])[\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})",
     r"(?P<card>(?<![\w.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\w-]))",
     # With a country code; three-three-four as in North America; eleven digits of a Chinese mobile.
@@ -72,6 +74,10 @@ _PATTERNS: Final = (
         r"|1[3-9]\d{9})(?![\w-]|\.\d))"
     ),
 )
+"""Tried only where no letter or digit precedes: that takes a quarter of the time."""
+_PATTERNS: Final = (_PEM, rf"(?<!\w)(?:{'|'.join(_AT_START_OF_WORD)})")
+_SAFE_TYPES: Final = (int, float, type(None))
+"""Of values that hold nothing to hide."""
 _KEPT: Final = ("named", "scheme", "userinfo")
 """Groups that precede what is hidden, and stay."""
 
@@ -108,7 +114,7 @@ class Redactor:
         """The same for dicts, lists and tuples; values of sensitive keys are hidden as a whole."""
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, bool | int | float) or value is None:
+        if isinstance(value, _SAFE_TYPES):
             return value
         if isinstance(value, Mapping):
             return {self.value(key): self.item(key, inner) for key, inner in value.items()}
@@ -120,7 +126,7 @@ class Redactor:
         """One entry of a mapping."""
         if isinstance(key, str) and key.lower() in SENSITIVE_KEYS and value is not None:
             return MARK
-        return self.value(value)
+        return self.text(value) if isinstance(value, str) else self.value(value)
 
 
 def _replacement(match: re.Match[str]) -> str:

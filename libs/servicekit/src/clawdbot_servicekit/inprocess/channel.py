@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from clawdbot_servicekit.inprocess.client_call import Deserialize, Serialize
 from clawdbot_servicekit.inprocess.receive import SingleResponseCall, StreamingResponseCall
-from clawdbot_servicekit.inprocess.rpc import Rpc
+from clawdbot_servicekit.inprocess.rpc import Rpc, unchanged
 from clawdbot_servicekit.inprocess.send import SingleRequestCall, StreamingRequestCall
 from clawdbot_servicekit.inprocess.server import InProcessServer
 
@@ -45,8 +45,8 @@ class InProcessChannel(grpc.aio.Channel):
     def unary_unary(
         self,
         method: str,
-        request_serializer: Serialize = None,
-        response_deserializer: Deserialize = None,
+        request_serializer: Serialize | None = None,
+        response_deserializer: Deserialize | None = None,
         _registered_method: bool = False,
     ) -> Any:
         return _MultiCallable(self, UnaryUnaryCall, method, request_serializer, response_deserializer)
@@ -55,8 +55,8 @@ class InProcessChannel(grpc.aio.Channel):
     def unary_stream(
         self,
         method: str,
-        request_serializer: Serialize = None,
-        response_deserializer: Deserialize = None,
+        request_serializer: Serialize | None = None,
+        response_deserializer: Deserialize | None = None,
         _registered_method: bool = False,
     ) -> Any:
         return _MultiCallable(self, UnaryStreamCall, method, request_serializer, response_deserializer)
@@ -65,8 +65,8 @@ class InProcessChannel(grpc.aio.Channel):
     def stream_unary(
         self,
         method: str,
-        request_serializer: Serialize = None,
-        response_deserializer: Deserialize = None,
+        request_serializer: Serialize | None = None,
+        response_deserializer: Deserialize | None = None,
         _registered_method: bool = False,
     ) -> Any:
         return _MultiCallable(self, StreamUnaryCall, method, request_serializer, response_deserializer)
@@ -75,8 +75,8 @@ class InProcessChannel(grpc.aio.Channel):
     def stream_stream(
         self,
         method: str,
-        request_serializer: Serialize = None,
-        response_deserializer: Deserialize = None,
+        request_serializer: Serialize | None = None,
+        response_deserializer: Deserialize | None = None,
         _registered_method: bool = False,
     ) -> Any:
         return _MultiCallable(self, StreamStreamCall, method, request_serializer, response_deserializer)
@@ -139,14 +139,14 @@ class _MultiCallable:
         channel: InProcessChannel,
         kind: Callable[[Rpc, Serialize, Deserialize], Any],
         method: str,
-        serialize: Serialize,
-        deserialize: Deserialize,
+        serialize: Serialize | None,
+        deserialize: Deserialize | None,
     ) -> None:
         self._start_call = channel.start_call
         self._kind = kind
         self._method = method
-        self._serialize = serialize
-        self._deserialize = deserialize
+        self._serialize = serialize or unchanged
+        self._deserialize = deserialize or unchanged
 
     def __call__(  # noqa: PLR0917 - as grpc.aio's
         self,

@@ -18,8 +18,8 @@ from clawdbot_servicekit.inprocess.rpc import Rpc, Status
 STYLES_MIXED: Final = "The iterator and read/write APIs may not be mixed on a single RPC."
 """gRPC's own text."""
 
-Serialize = Callable[[Any], bytes] | None
-Deserialize = Callable[[bytes], Any] | None
+Serialize = Callable[[Any], bytes]
+Deserialize = Callable[[bytes], Any]
 
 
 class InProcessCall(grpc.aio.Call):
@@ -27,8 +27,8 @@ class InProcessCall(grpc.aio.Call):
 
     def __init__(self, rpc: Rpc, serialize: Serialize, deserialize: Deserialize) -> None:
         self._rpc = rpc
-        self._serialize = serialize
-        self._deserialize = deserialize
+        self._encode = serialize
+        self._decode = deserialize
 
     @override
     def cancelled(self) -> bool:
@@ -81,13 +81,6 @@ class InProcessCall(grpc.aio.Call):
     def __repr__(self) -> str:
         status = self._rpc.status
         return f"<{type(self).__name__} {status.code.name if status else 'running'}>"
-
-    def _encode(self, message: Any) -> bytes:
-        data: bytes = message if self._serialize is None else self._serialize(message)
-        return data
-
-    def _decode(self, message: bytes) -> Any:
-        return message if self._deserialize is None else self._deserialize(message)
 
     async def _raise_for_status(self) -> None:
         status = await self._rpc.wait_status()

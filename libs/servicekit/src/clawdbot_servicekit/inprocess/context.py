@@ -11,25 +11,28 @@ from typing_extensions import override
 
 from clawdbot_servicekit.caller import Caller
 from clawdbot_servicekit.inprocess.metadata import Metadata, to_metadata
-from clawdbot_servicekit.inprocess.rpc import Rpc, Status
+from clawdbot_servicekit.inprocess.rpc import Rpc, Status, unchanged
 from clawdbot_servicekit.pipeline.types import TrustedContext
 
 PEER: Final = "inprocess"
 """The result of `peer`."""
 CODE_BY_NUMBER: Final = {each.value[0]: each for each in grpc.StatusCode}
 
-Deserialize = Callable[[bytes], Any] | None
-Serialize = Callable[[Any], bytes] | None
-
 
 class InProcessContext(TrustedContext, grpc.aio.ServicerContext[Any, Any]):
     """The context of one call, with the interface of grpc.aio."""
 
-    def __init__(self, rpc: Rpc, caller: Caller, deserialize: Deserialize, serialize: Serialize) -> None:
+    def __init__(
+        self,
+        rpc: Rpc,
+        caller: Caller,
+        deserialize: Callable[[bytes], Any] | None,
+        serialize: Callable[[Any], bytes] | None,
+    ) -> None:
         self.caller = caller
+        self.decode = deserialize or unchanged
+        self.encode = serialize or unchanged
         self._rpc = rpc
-        self._deserialize = deserialize
-        self._serialize = serialize
         self._code: Any = None
         self._details = ""
         self._trailing: Metadata = ()
@@ -41,8 +44,10 @@ class InProcessContext(TrustedContext, grpc.aio.ServicerContext[Any, Any]):
         """The next request; grpc.aio.EOF after the last one."""
         self.check()
         message = await self._rpc.requests.get()
-        self.check()
-        return grpc.aio.EOF if message is None else self.decode(message)
+        if message is None:
+            self.check()
+            return grpc.aio.EOF
+        return self.decode(message)
 
     @override
     async def write(self, message: Any) -> None:
@@ -149,24 +154,15 @@ class InProcessContext(TrustedContext, grpc.aio.ServicerContext[Any, Any]):
     @override
     def done(self) -> bool:
         """Whether the status was sent."""
-        return self._rpc.finished
+        return self._rpc.server_status is not None
 
     # For run_handler
-
-    def decode(self, message: bytes) -> Any:
-        """A request for the servicer."""
-        return message if self._deserialize is None else self._deserialize(message)
-
-    def encode(self, message: Any) -> bytes:
-        """A response for the caller."""
-        data: bytes = message if self._serialize is None else self._serialize(message)
-        return data
 
     def check(self) -> None:
         """Raises if the call has ended, as a servicer may have caught AbortError."""
         if self._aborted is not None:
             raise self._aborted
-        if self._rpc.finished:
+        if self._rpc.server_status is not None:
             raise grpc.aio.UsageError("RPC already finished.")
 
     def status(self, default: grpc.StatusCode = grpc.StatusCode.OK) -> Status:

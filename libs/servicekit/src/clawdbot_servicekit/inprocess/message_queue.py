@@ -20,46 +20,44 @@ Waiters = deque["asyncio.Future[None]"]
 class MessageQueue:
     """One direction of a call."""
 
-    __slots__ = ("_free_bytes", "_loop", "_messages", "_readers", "_writers", "closed")
+    __slots__ = ("_free_bytes", "_loop", "_readers", "_writers", "closed", "messages")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._messages: deque[bytes] = deque()
+        self.messages: deque[bytes] = deque()
+        """Those that wait to be read."""
         self._readers: Waiters = deque()
         self._writers: Waiters = deque()
         self._free_bytes = MAX_BYTES
         self.closed = False
         """Whether no more messages will come."""
 
-    @property
-    def empty(self) -> bool:
-        """Whether no message waits."""
-        return not self._messages
-
     def put(self, message: bytes) -> None:
         """Adds a message, even to a full queue. Does nothing once the queue is closed."""
         if self.closed:
             return
-        self._messages.append(message)
+        self.messages.append(message)
         self._free_bytes -= len(message)
-        _wake(self._readers)
+        if self._readers:
+            _wake(self._readers)
+
+    @property
+    def full(self) -> bool:
+        """Whether a writer should wait until something is read."""
+        return bool(self.messages) and (self._free_bytes <= 0 or len(self.messages) >= MAX_MESSAGES)
 
     async def writable(self) -> None:
         """Returns when one more message fits, or when the queue is closed."""
-        while (
-            not self.closed
-            and self._messages
-            and (self._free_bytes <= 0 or len(self._messages) >= MAX_MESSAGES)
-        ):
+        while self.full and not self.closed:
             await self._wait(self._writers)
 
     async def get(self) -> bytes | None:
         """The next message; None after the last one."""
-        while not self._messages:
+        while not self.messages:
             if self.closed:
                 return None
             await self._wait(self._readers)
-        message = self._messages.popleft()
+        message = self.messages.popleft()
         self._free_bytes += len(message)
         if self._writers:
             _wake(self._writers)
@@ -68,12 +66,13 @@ class MessageQueue:
     def close(self) -> None:
         """Ends the queue; the reader still gets the messages that wait."""
         self.closed = True
-        _wake_all(self._readers)
-        _wake_all(self._writers)
+        for waiters in (self._readers, self._writers):
+            while waiters:
+                _wake(waiters)
 
     def discard(self) -> None:
         """Closes the queue and drops the messages that wait."""
-        self._messages.clear()
+        self.messages.clear()
         self.close()
 
     async def _wait(self, waiters: Waiters) -> None:
@@ -96,10 +95,3 @@ def _wake(waiters: Waiters) -> None:
         if not waiter.done():
             waiter.set_result(None)
             return
-
-
-def _wake_all(waiters: Waiters) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_result(None)
-    waiters.clear()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
-from typing import Any, Final
+from collections.abc import Generator
+from typing import Any, Final, Self
 
 import grpc
 import grpc.aio
@@ -47,15 +47,20 @@ class SingleResponseCall(InProcessCall):
 class StreamingResponseCall(InProcessCall):
     """A call whose responses are read or iterated over, but not both."""
 
-    _iterator: AsyncGenerator[Any, None] | None = None
-    _reads = False
+    _iterates = _reads = False
 
-    def __aiter__(self) -> AsyncGenerator[Any, None]:
+    def __aiter__(self) -> Self:
         if self._reads:
             raise grpc.aio.UsageError(STYLES_MIXED)
-        if self._iterator is None:
-            self._iterator = self._iterate()
-        return self._iterator
+        self._iterates = True
+        return self
+
+    async def __anext__(self) -> Any:
+        message = await self._rpc.receive_response()
+        if message is None:
+            await self._raise_for_status()
+            raise StopAsyncIteration
+        return self._decode(message)
 
     async def read(self) -> Any:
         """The next response; grpc.aio.EOF after the last one.
@@ -66,26 +71,14 @@ class StreamingResponseCall(InProcessCall):
         if self.done():
             await self._raise_for_status()
             return grpc.aio.EOF
-        if self._iterator is not None:
+        if self._iterates:
             raise grpc.aio.UsageError(STYLES_MIXED)
         self._reads = True
-        message = await self._receive()
+        message = await self._rpc.receive_response()
         if message is None:
             await self._raise_for_status()
             return grpc.aio.EOF
         return self._decode(message)
-
-    async def _iterate(self) -> AsyncGenerator[Any, None]:
-        while (message := await self._receive()) is not None:
-            yield self._decode(message)
-        await self._raise_for_status()
-
-    async def _receive(self) -> bytes | None:
-        try:
-            return await self._rpc.receive_response()
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
 
     def __del__(self) -> None:
         # Nobody can read any more: a servicer that waits for its reader would wait forever.

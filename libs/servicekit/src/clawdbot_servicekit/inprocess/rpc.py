@@ -7,6 +7,7 @@ terminated; the server's task is cancelled when the client is gone.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -34,9 +35,9 @@ class Rpc:
     """The state of one call."""
 
     __slots__ = (
-        *("_callbacks", "_initial_waiters", "_loop", "_max_message", "_server_status", "_status_waiters"),
-        *("_timer", "cancelled_locally", "deadline", "initial", "metadata", "requests", "responses"),
-        *("status", "task", "unary_response"),
+        *("_callbacks", "_initial_waiters", "_loop", "_max_message", "_status_waiters", "_timer"),
+        *("cancelled_locally", "deadline", "initial", "metadata", "requests", "responses"),
+        *("server_status", "status", "task", "unary_response"),
     )
 
     def __init__(
@@ -51,7 +52,7 @@ class Rpc:
             max_message: maximum size of a message in bytes; -1 for no limit.
         """
         self._loop = loop
-        self._max_message = max_message
+        self._max_message = max_message if max_message >= 0 else sys.maxsize
         self.metadata = metadata
         self.requests = MessageQueue(loop)
         self.responses = MessageQueue(loop)
@@ -67,7 +68,8 @@ class Rpc:
         """The task that runs the servicer."""
         self.deadline: float | None = None
         """In the loop's time."""
-        self._server_status: Status | None = None
+        self.server_status: Status | None = None
+        """How it has ended for the server, which the client learns after the last response."""
         self._timer: asyncio.TimerHandle | None = None
         self._status_waiters: list[asyncio.Future[None]] = []
         self._initial_waiters: list[asyncio.Future[None]] = []
@@ -88,8 +90,9 @@ class Rpc:
         if self.status is not None:
             return False
         self.responses.discard()
+        self.requests.discard()
         self._end(Status(code, details))
-        if self._server_status is None and self.task is not None:
+        if self.server_status is None and self.task is not None:
             self.task.cancel()
         return True
 
@@ -97,16 +100,19 @@ class Rpc:
 
     def send_request(self, message: bytes) -> None:
         """Sends a request, even if the queue is full."""
-        if 0 <= self._max_message < len(message):
-            details = TOO_LARGE.format("SERVER", "Received", len(message), self._max_message)
-            self.terminate(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
+        if len(message) > self._max_message:
+            self._refuse("SERVER", message)
         self.requests.put(message)
 
     async def receive_response(self) -> bytes | None:
-        """The next response; None after the last one."""
-        message = await self.responses.get()
-        if self._server_status is not None and self.responses.empty and self.status is None:
-            self._end(self._server_status)
+        """The next response; None after the last one. A client that stops waiting for it cancels the call."""
+        try:
+            message = await self.responses.get()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        if self.server_status is not None and self.status is None and not self.responses.messages:
+            self._end(self.server_status)
         return message
 
     def cancel(self, details: str = CANCELLED_LOCALLY) -> bool:
@@ -136,11 +142,6 @@ class Rpc:
 
     # The server's side
 
-    @property
-    def finished(self) -> bool:
-        """Whether the server has sent its status."""
-        return self._server_status is not None
-
     def send_initial_metadata(self, metadata: Metadata = ()) -> None:
         """Sends initial metadata, unless some have been sent."""
         if self.initial is None:
@@ -153,37 +154,39 @@ class Rpc:
         Raises:
             grpc.aio.InternalError: if the client is gone, or the message is too large.
         """
-        self.send_initial_metadata()
-        await self.responses.writable()
-        self._check_size(message)
+        if self.initial is None:
+            self.send_initial_metadata()
+        if self.responses.full:
+            await self.responses.writable()
+        if len(message) > self._max_message:
+            self._refuse("CLIENT", message)
         if self.status is not None:
             raise grpc.aio.InternalError("the call has ended")
         self.responses.put(message)
 
     def finish(self, status: Status, message: bytes | None = None) -> None:
         """Sends the status, and before it the response of a call that has only one."""
-        if self._server_status is not None:
+        if self.server_status is not None:
             return
-        self._server_status = status
+        self.server_status = status
         self.send_initial_metadata()
         if message is not None:
-            self._check_size(message)
+            if len(message) > self._max_message:
+                self._refuse("CLIENT", message)
             self.responses.put(message)
         self.responses.close()
         self.requests.discard()
-        if (self.responses.empty or self.unary_response) and self.status is None:
+        if (not self.responses.messages or self.unary_response) and self.status is None:
             self._end(status)
 
-    def _check_size(self, message: bytes) -> None:
-        if 0 <= self._max_message < len(message):
-            details = TOO_LARGE.format("CLIENT", "Received", len(message), self._max_message)
-            self.terminate(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
+    def _refuse(self, receiver: str, message: bytes) -> None:
+        details = TOO_LARGE.format(receiver, "Received", len(message), self._max_message)
+        self.terminate(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
 
     def _end(self, status: Status) -> None:
         self.status = status
         if self._timer is not None:
             self._timer.cancel()
-        self.requests.discard()
         self.send_initial_metadata()
         _wake(self._status_waiters)
         callbacks, self._callbacks = self._callbacks, []
@@ -194,6 +197,11 @@ class Rpc:
         waiter = self._loop.create_future()
         waiters.append(waiter)
         await waiter
+
+
+def unchanged(message: Any) -> Any:
+    """In place of a serialiser, for methods without one: their messages are bytes."""
+    return message
 
 
 def _wake(waiters: list[asyncio.Future[Any]]) -> None:

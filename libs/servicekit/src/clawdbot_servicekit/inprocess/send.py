@@ -58,7 +58,7 @@ class StreamingRequestCall(InProcessCall):
         rpc = self._rpc
         if rpc.status is not None:
             raise asyncio.InvalidStateError(FINISHED)
-        if rpc.requests.closed and not rpc.finished:
+        if rpc.requests.closed and rpc.server_status is None:
             raise asyncio.InvalidStateError(HALF_CLOSED)
         message = self._encode(request)
         try:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 import grpc
@@ -14,7 +15,7 @@ from typing_extensions import override
 
 from clawdbot_servicekit import tracing
 from clawdbot_servicekit.caller import current_caller
-from clawdbot_servicekit.inprocess.metadata import Metadata, to_metadata
+from clawdbot_servicekit.inprocess.metadata import Metadata, Metadatum, to_metadata
 from clawdbot_servicekit.inprocess.rpc import Rpc
 from clawdbot_servicekit.inprocess.server_call import run_handler
 from clawdbot_servicekit.pipeline import HandlerTarget
@@ -33,7 +34,7 @@ class _HandlerCallDetails:
 class InProcessServer(HandlerTarget):
     """Takes handlers like a grpc.aio.Server, for InProcessChannels. Make it inside the loop."""
 
-    reads_requests = True
+    reads_requests = False
 
     def __init__(self, max_message: int = -1) -> None:
         """A server without handlers.
@@ -69,7 +70,8 @@ class InProcessServer(HandlerTarget):
             metadata: what the caller sends, in any form that grpc.aio accepts.
             timeout: seconds; None for no deadline.
         """
-        headers = (*to_metadata(metadata), *to_metadata(tracing.headers()))
+        # The ids were checked when they arrived.
+        headers = (*to_metadata(metadata), *starmap(Metadatum, tracing.headers()))
         rpc = Rpc(self._loop, headers, timeout, self._max_message)
         if self._stopped:
             rpc.terminate(grpc.StatusCode.UNAVAILABLE, STOPPED)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -56,7 +56,8 @@ async def _run(handler: Any, rpc: Rpc, context: InProcessContext) -> None:
             return  # cancelled before anything was sent
         request = context.decode(message)
     if handler.response_streaming:
-        await _stream(handler.stream_stream or handler.unary_stream, request, context)
+        responses = (handler.stream_stream or handler.unary_stream)(request, context)
+        await (_write_all(responses, context) if inspect.isasyncgen(responses) else responses)
         context.check()
         rpc.finish(context.status())
     else:
@@ -66,13 +67,10 @@ async def _run(handler: Any, rpc: Rpc, context: InProcessContext) -> None:
         rpc.finish(status, context.encode(response) if status.code is grpc.StatusCode.OK else None)
 
 
-async def _stream(method: Any, request: Any, context: InProcessContext) -> None:
-    if inspect.isasyncgenfunction(method):
-        async with aclosing(method(request, context)) as responses:
-            async for response in responses:
-                await context.write(response)
-    else:
-        await method(request, context)
+async def _write_all(responses: AsyncGenerator[Any, Any], context: InProcessContext) -> None:
+    async with aclosing(responses):
+        async for response in responses:
+            await context.write(response)
 
 
 async def _requests(context: InProcessContext) -> AsyncIterator[Any]:

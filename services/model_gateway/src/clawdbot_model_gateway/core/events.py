@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
@@ -114,34 +115,37 @@ def finish_reason(raw: str, vocabulary: Mapping[str, FinishReason.ValueType]) ->
     return vocabulary.get(raw, FINISH_REASON_UNKNOWN)
 
 
-def merge_deltas(events: list[Event]) -> list[Event]:
-    """The same events, with neighbouring deltas of text joined.
+def merge_deltas(events: Sequence[Event]) -> Sequence[Event]:
+    """The same events, with neighbouring deltas of one kind joined; none of them is changed.
 
     It is applied to the events of one network read. A fast reader sees every delta on its own; a slow one
     gets fewer and larger messages instead of a longer queue.
     """
     if len(events) < 2:
         return events
-    result: list[Event] = []
-    previous = ""
-    for event in events:
-        kind = event.WhichOneof("event") or ""
-        if kind == previous and kind == "text_delta":
-            result[-1].text_delta.text += event.text_delta.text
-        elif (
-            kind == previous
-            and kind == "reasoning_delta"
-            and _is_text_only(result[-1])
-            and _is_text_only(event)
-        ):
-            result[-1].reasoning_delta.text += event.reasoning_delta.text
+    merged: list[Event] = []
+    for kind, neighbours in groupby(events, _joinable):
+        same = [*neighbours]
+        if kind is None or len(same) == 1:
+            merged += same
+        elif isinstance(kind, int):
+            merged.append(tool_call_delta(kind, "".join([each.tool_call_delta.arguments for each in same])))
+        elif kind == "text_delta":
+            merged.append(text_delta("".join([each.text_delta.text for each in same])))
         else:
-            result.append(event)
-        previous = kind
-    return result
+            merged.append(reasoning_delta("".join([each.reasoning_delta.text for each in same])))
+    return merged
 
 
-def _is_text_only(event: Event) -> bool:
-    """Whether a reasoning delta is text only; a signature belongs to its own delta."""
-    delta = event.reasoning_delta
-    return not (delta.signature or delta.redacted or delta.text_was_reasoning)
+def _joinable(event: Event) -> str | int | None:
+    """What it can be joined with: deltas of its kind, or of its tool call; None for nothing."""
+    kind = event.WhichOneof("event")
+    if kind == "text_delta":
+        return kind
+    if kind == "tool_call_delta":
+        return event.tool_call_delta.index
+    if kind == "reasoning_delta":
+        delta = event.reasoning_delta
+        # A signature belongs to its own delta.
+        return None if delta.signature or delta.redacted or delta.text_was_reasoning else kind
+    return None

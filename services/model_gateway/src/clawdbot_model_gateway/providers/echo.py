@@ -29,6 +29,9 @@ MODEL: Final = "echo"
 
 SUPPORTED_FIELDS: Final = frozenset({"sampling.max_tokens", "sampling.stop"})
 
+CHUNKS_IN_A_ROW: Final = 256
+"""Then others have a turn: the last message may have millions of characters."""
+
 TRANSFORMS: Final[Mapping[str, Callable[[str], str]]] = {
     "none": lambda text: text,
     "upper": str.upper,
@@ -83,7 +86,10 @@ class EchoProvider(Provider, Embedder):
     @override
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
         """Takes as long as the stream would."""
-        return [event async for event in self.stream(request, model)]
+        chunks, complete = self._reply(request)
+        await _sleep(self._options.delay + self._options.pace * max(0, len(chunks) - 1))
+        text = [events.text_delta("".join(chunks))] if chunks else []
+        return [_started(request, model), *text, *_end(request, chunks, complete=complete)]
 
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
@@ -99,30 +105,39 @@ class EchoProvider(Provider, Embedder):
 
     @override
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        yield events.started(model, warnings_for(request, SUPPORTED_FIELDS, MODEL))
-        sampling = request.sampling
-        text = TRANSFORMS[self._options.transform](_last_text(request.messages))
-        text = _cut_at_stop(text, tuple(sampling.stop) or self._stop)
-        max_tokens = sampling.max_tokens if sampling.HasField("max_tokens") else self._max_tokens
-        chunks = split_chunks(text)
-        sent = chunks if max_tokens is None else chunks[:max_tokens]
+        chunks, complete = self._reply(request)
+        yield _started(request, model)
         await _sleep(self._options.delay)
-        for index, chunk in enumerate(sent):
+        for index, chunk in enumerate(chunks):
             if index:
                 await _sleep(self._options.pace)
+            if index % CHUNKS_IN_A_ROW == CHUNKS_IN_A_ROW - 1:
+                await asyncio.sleep(0)
             yield events.text_delta(chunk)
-        yield events.usage(
-            Usage(
-                input_tokens=sum(len(split_chunks(_text_of(message))) for message in request.messages),
-                output_tokens=len(sent),
-                provenance=USAGE_PROVENANCE_REPORTED,
-            )
-        )
-        complete = len(sent) == len(chunks)
-        yield events.finished(
-            FINISH_REASON_STOP if complete else FINISH_REASON_LENGTH,
-            "stop" if complete else "length",
-        )
+        for event in _end(request, chunks, complete=complete):
+            yield event
+
+    def _reply(self, request: GenerateRequest) -> tuple[list[str], bool]:
+        """The chunks of the reply, and whether they are all that there is to say."""
+        sampling = request.sampling
+        text = TRANSFORMS[self._options.transform](_last_text(request.messages))
+        chunks = split_chunks(_cut_at_stop(text, tuple(sampling.stop) or self._stop))
+        max_tokens = sampling.max_tokens if sampling.HasField("max_tokens") else self._max_tokens
+        return chunks[:max_tokens], max_tokens is None or len(chunks) <= max_tokens
+
+
+def _started(request: GenerateRequest, model: str) -> Event:
+    return events.started(model, warnings_for(request, SUPPORTED_FIELDS, MODEL))
+
+
+def _end(request: GenerateRequest, chunks: Sequence[str], *, complete: bool) -> tuple[Event, Event]:
+    counted = Usage(
+        input_tokens=sum(len(split_chunks(_text_of(message))) for message in request.messages),
+        output_tokens=len(chunks),
+        provenance=USAGE_PROVENANCE_REPORTED,
+    )
+    reason, raw = (FINISH_REASON_STOP, "stop") if complete else (FINISH_REASON_LENGTH, "length")
+    return events.usage(counted), events.finished(reason, raw)
 
 
 async def _sleep(seconds: float) -> None:

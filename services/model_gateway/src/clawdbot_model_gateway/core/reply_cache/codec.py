@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import Final
 
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedResponse
 from google.protobuf.message import DecodeError
 
-from clawdbot_model_gateway.core.events import Event, reasoning_delta, text_delta
+from clawdbot_model_gateway.core.events import Event, merge_deltas
 
 _EXPIRY: Final = struct.Struct(">d")
 _HEAD: Final = struct.Struct(">dI")
@@ -28,7 +27,7 @@ def encode(events: Sequence[Event], expires_at: float) -> bytes:
     It is in there twice where it has deltas to join: reading thousands of deltas takes milliseconds, and a
     caller who wants the whole reply has no use for them.
     """
-    whole = _with_joined_deltas(events)
+    whole = merge_deltas(events)
     pieces = _pieces(whole)
     head = _HEAD.pack(expires_at, _HEAD.size + sum(map(len, pieces)))
     if len(whole) < len(events):
@@ -93,25 +92,3 @@ def _pieces(events: Iterable[Event]) -> list[bytes]:
         data = event.SerializeToString()
         pieces += _LENGTH.pack(len(data)), data
     return pieces
-
-
-def _with_joined_deltas(events: Sequence[Event]) -> list[Event]:
-    """As merge_deltas, without a change to the events, which others still read."""
-    joined: list[Event] = []
-    for kind, neighbours in groupby(events, _joinable):
-        if kind == "text_delta":
-            joined.append(text_delta("".join(each.text_delta.text for each in neighbours)))
-        elif kind == "reasoning_delta":
-            joined.append(reasoning_delta("".join(each.reasoning_delta.text for each in neighbours)))
-        else:
-            joined += neighbours
-    return joined
-
-
-def _joinable(event: Event) -> str | None:
-    """The kind of a delta that can be joined with others; a signature belongs to its own delta."""
-    kind = event.WhichOneof("event")
-    if kind == "text_delta":
-        return kind
-    delta = event.reasoning_delta
-    return kind if kind == "reasoning_delta" and not delta.signature and not delta.redacted else None
