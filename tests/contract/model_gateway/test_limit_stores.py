@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,6 +25,12 @@ from tests.contract.model_gateway.limit_store_contract import (
     room,
 )
 from tests.support.redis_server import redis_server, silent_server, until
+
+
+def killed(owners) -> None:
+    """As if the process of this owner had been killed: the system has released its lock."""
+    os.close(owners._descriptor)
+    owners._descriptor = None
 
 
 @asynccontextmanager
@@ -72,6 +79,23 @@ class TestInMemoryLimitStore(LimitStoreContract):
         async with started(InMemoryLimitStore(SqliteSavedCounters(tmp_path / "gateway"))) as later:
             assert await room(later) == 6
             assert await room(later, "concurrent", 1) == 1
+
+    async def test_what_was_reserved_counts_as_used_after_a_kill(self, store, tmp_path):
+        await reserve(store, charge(4), concurrent(2))
+        ended = await reserve(store, charge(3))
+        await store.maintain()
+        store.settle(ended, [1])
+        await store.maintain()
+        killed(store._saved._owners)
+        async with started(InMemoryLimitStore(SqliteSavedCounters(tmp_path / "gateway"))) as later:
+            assert await room(later) == 5
+            assert isinstance(await reserve(later, concurrent()), Reservation)
+
+    async def test_what_another_process_has_reserved_that_lives_is_its_own(self, store, tmp_path):
+        await reserve(store, charge(4))
+        await store.maintain()
+        async with started(InMemoryLimitStore(SqliteSavedCounters(tmp_path / "gateway"))) as later:
+            assert await room(later) == 10
 
     async def test_more_workers_go_on_with_what_one_has_counted(self, store, tmp_path):
         store.settle(await reserve(store, charge(5)), [3])
@@ -142,10 +166,9 @@ class TestSqliteLimitStore(LimitStoreContract):
             for each in children:
                 each.send_signal(signal.SIGKILL)
                 await each.communicate()
-        # The reservations of the killed processes are free.
-        async with asyncio.timeout(20):
-            while await room(store) < 10:  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0.02)
+        # What the killed processes had reserved counts as used.
+        await until(lambda: is_used(store, 10))
+        assert await room(store) == 0
 
     async def test_an_unusable_folder_stops_the_start_with_a_clear_message(self, tmp_path):
         (tmp_path / "file").write_text("")
@@ -199,7 +222,7 @@ class TestRedisLimitStore(LimitStoreContract):
         async with started(RedisLimitStore(server.url)) as later:
             assert await room(later) == 7
 
-    async def test_the_reservations_of_a_process_that_died_are_free_after_a_while(
+    async def test_the_reservations_of_a_process_that_was_killed_count_as_used(
         self, store, other, monkeypatch
     ):
         monkeypatch.setattr(redis_limit_store, "LEASE", 0.3)
@@ -207,11 +230,9 @@ class TestRedisLimitStore(LimitStoreContract):
         assert await room(other) == 6
         # As if it was killed: it renews its lease no more.
         store._task.cancel()
-
-        async def is_free():
-            return await room(other) == 10 and await room(other, "concurrent", 1) == 1
-
-        await until(is_free)
+        await until(lambda: is_used(other, 4))
+        assert await room(other) == 6
+        assert isinstance(await reserve(other, concurrent()), Reservation)
 
     async def test_a_process_that_lives_keeps_its_reservations(self, store, other, monkeypatch):
         monkeypatch.setattr(redis_limit_store, "LEASE", 2.0)
@@ -249,6 +270,12 @@ class TestRedisLimitStore(LimitStoreContract):
         # Three are used. Nobody knows of the two that were reserved, until their owner is given up.
         async with started(RedisLimitStore(server.url)) as later:
             await until(lambda: room_is(later, 7), 40.0)
+
+
+async def is_used(store, amount: int) -> bool:
+    """Whether so much counts as used, and nothing as reserved."""
+    full = await reserve(store, charge(11))
+    return (full.total, full.used) == (amount, amount)
 
 
 async def working(store) -> None:

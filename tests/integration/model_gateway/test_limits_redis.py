@@ -66,7 +66,9 @@ async def test_replicas_have_one_record_of_usage_that_outlives_them(tmp_path):
 async def test_while_redis_is_down_calls_are_allowed_and_count_later(tmp_path):
     with redis_server(tmp_path) as redis:
         async with gateway(tmp_path, **shared(redis.url)) as served:
+            store = served.application._components.accounting._store
             assert await outcome(served) == "OK"
+            await until(lambda: not store._settled and not store._sending)
             redis.kill()
             assert [await outcome(served) for _ in range(9)] == ["OK"] * 9
             with pytest.raises(grpc.aio.AioRpcError) as failed:
@@ -83,7 +85,6 @@ async def test_while_redis_is_down_calls_are_allowed_and_count_later(tmp_path):
                 return [each.requests for each in page.records][:1] >= [9]
 
             await until(counted)
-            store = served.application._components.accounting._store
             await until(lambda: not store._failure and not store._settled and not store._sending)
             results = [await outcome(served) for _ in range(2)]
     assert results == ["OK", "RESOURCE_EXHAUSTED LIMIT_REACHED"]

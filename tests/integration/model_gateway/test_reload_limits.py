@@ -232,6 +232,19 @@ async def test_an_alert_comes_again_for_a_new_limit_and_not_for_the_same_one(con
         assert [each["of"] for each in log if each["event"] == "limit_almost_reached"] == [2, 3]
 
 
+async def test_a_section_that_needs_a_restart_is_told(config, tmp_path):
+    config.write({**limited("1/month"), "server": {"grace": "5s"}})
+    async with loaded(config, tmp_path, gateway=None) as served:
+        config.write({**limited("2/month"), "server": {"grace": "6s"}, "auth": {"service_token": "x" * 30}})
+        with capture_logs() as log:
+            await reload(served.client)
+            config.write({**limited("3/month"), "server": {"grace": "5s"}})
+            await reload(served.client)
+        told = [each["sections"] for each in log if each["event"] == "restart_needed"]
+        assert told == [["auth", "server"]]
+        assert await outcomes(served.client, 4) == ["OK"] * 3 + ["LIMIT_REACHED"]
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("how", ["rpc", "sighup"])
 async def test_all_workers_have_the_new_limits_and_one_count(config, tmp_path, how):

@@ -80,7 +80,8 @@ async def test_what_is_reserved_too_late_is_given_back(refuses):
             await admit(tested)
     else:
         _, admission = await admit(tested)
-        assert admission.reservation.amounts == [0, 0]
+        ((_, reservation),) = admission.reserved
+        assert reservation.amounts == [0, 0]
     assert not store.is_free()
     store.answer()
     await asyncio.sleep(0)

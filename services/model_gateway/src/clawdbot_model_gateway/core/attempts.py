@@ -7,7 +7,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from operator import itemgetter
 from types import TracebackType
 from typing import Final, Self
 
@@ -35,7 +34,7 @@ from clawdbot_model_gateway.core.events import Event, finished, has_content, usa
 from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices, price_of
 from clawdbot_model_gateway.core.routing.routing_table import Target
-from clawdbot_model_gateway.core.spending import Spending, as_cached
+from clawdbot_model_gateway.core.spending import Reserve, Spending, as_cached
 from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage, with_estimates
 
 log = structlog.get_logger(__name__)
@@ -85,11 +84,11 @@ class Attempt:
         """The finish reason without its prefix, the error's reason, CANCELLED or INTERNAL."""
         self.first_content: float | None = None
         """Seconds until the first content; None before it. From then on the reply is sent to the caller."""
-        self.failed = False
-        """Whether it ended with an error of its backend."""
-        self.unanswered = False
-        """Whether that error says nothing of what the backend did with the request."""
+        self.failed = self.unanswered = False
+        """Whether it ended with an error of its backend; with one that leaves open what the backend did."""
         self.cache_status: CacheStatus.ValueType = CACHE_STATUS_BYPASS
+        self.reserve: Reserve | None = None
+        """To be awaited before its backend is asked; None: all that it may use is reserved."""
         self.free = False
         """Whether the reply costs nothing: it was cached, or another attempt pays for a shared call."""
         self._started_at = time.monotonic()
@@ -262,6 +261,7 @@ class RequestAttempts:
         """What all attempts cost together. Set when the context is left."""
         self.answered: Attempt | None = None
         """The attempt that answered; None before it has, and where it is simply the last one."""
+        self.reserve: Reserve | None = None
         self._targets = targets
         self._on_done = on_done
         self._failed: list[tuple[Attempt, ModelError]] = []
@@ -286,6 +286,7 @@ class RequestAttempts:
         rest = self._targets[number:] or (self._not_asked() if last_resort else ())
         target = rest[0] if rest else await self._wait_for_retry()
         attempt = Attempt(self.request, target, number + 1, _share(len(rest)), last_resort=last_resort)
+        attempt.reserve = self.reserve
         self.made.append(attempt)
         return attempt
 
@@ -376,7 +377,7 @@ class RequestAttempts:
             if (delay := policy.delay(error, tries[target] - 1)) is not None
             and (left is None or delay < left)
         ]
-        for delay, target in sorted(waits, key=itemgetter(0)):
+        for delay, target in sorted(waits, key=lambda each: each[0]):
             if last[target][0].spend_retry():
                 await asyncio.sleep(delay)
                 return target

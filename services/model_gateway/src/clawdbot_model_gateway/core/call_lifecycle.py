@@ -13,7 +13,7 @@ from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, GenerationHooks
-from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
+from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts, UsesCache
 from clawdbot_model_gateway.core.limits.limits import Admission
 from clawdbot_model_gateway.core.routing.router import Router
 from clawdbot_model_gateway.core.routing.routing_table import DEFAULT_ALIAS
@@ -46,12 +46,16 @@ class CallLifecycle:
         self._draw = draw
 
     async def start(
-        self, request: GenerateRequest, input_tokens: Callable[[], int] | None = None
+        self,
+        request: GenerateRequest,
+        uses_cache: UsesCache | None = None,
+        input_tokens: Callable[[], int] | None = None,
     ) -> RequestAttempts:
         """The call's attempts. Leaving them as a context manager reports the outcome to log and hooks.
 
         Args:
             request: a validated request. For a call that does not generate: one with model and labels only.
+            uses_cache: whether the cache may have the reply; None: it never has.
             input_tokens: estimates them; None: by the request's messages and tools.
 
         Raises:
@@ -62,14 +66,19 @@ class CallLifecycle:
         """
         targets = await self._router.route(request, self._draw)
         await self._hooks.gate(_subject(BEFORE_GENERATE, request))
-        admission = None
-        if self._accounts is not None:
-            targets, admission = await self._accounts.admit(request, targets, input_tokens)
-        return RequestAttempts(request, targets, partial(self._report, admission))
+        if self._accounts is None:
+            return RequestAttempts(request, targets, partial(self._report, None))
+        targets, admission = await self._accounts.admit(request, targets, input_tokens, uses_cache)
+        attempts = RequestAttempts(request, targets, partial(self._report, admission))
+        if admission is not None:
+            attempts.reserve = self._accounts.reserving(admission)
+        return attempts
 
     def _report(self, admission: Admission | None, attempts: RequestAttempts) -> None:
         if self._accounts is not None:
             self._accounts.settle(attempts, admission)
+        if admission is not None and admission.refused is not None:
+            return  # as if it had been refused at once
         for each in attempts.made:
             self._router.backend_of(each.target).traffic.count(each)
         last = attempts.last

@@ -17,6 +17,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     CACHE_STATUS_HIT,
     CACHE_STATUS_MISS,
     GenerateRequest,
+    Sampling,
 )
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import Embedding, EmbedRequest, EmbedResponse
 from clawdbot_model_client.usage import sum_usage
@@ -32,6 +33,7 @@ from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult
 from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.rules import CacheUse
 from clawdbot_model_gateway.core.routing.router import Router
+from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.core.spending import begin_spending
 from clawdbot_model_gateway.core.tokens.token_estimate import estimate_tokens
 from clawdbot_model_gateway.core.validation import PRIORITIES, cache_violations
@@ -91,8 +93,15 @@ class Embeddings:
         violations = [*_violations(request, self.limits)]
         if violations:
             raise InvalidRequest(violations)
-        labels = GenerateRequest(model=request.model)
-        with await self._lifecycle.start(labels, lambda: _estimated_tokens(request)) as attempts:
+        # Without output: limits reserve none.
+        labels = GenerateRequest(model=request.model, sampling=Sampling(max_tokens=0))
+
+        def uses_cache(_: GenerateRequest, targets: Sequence[Target]) -> bool:
+            vectors, backend = self._vectors, self._backends[targets[0].backend]
+            return vectors is not None and vectors.use(request, backend) is not None
+
+        start = self._lifecycle.start(labels, uses_cache, lambda: _estimated_tokens(request))
+        with await start as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
                 attempt.prices = backend.prices
@@ -141,6 +150,8 @@ class Embeddings:
     async def _ask(self, request: EmbedRequest, attempt: Attempt, backend: Backend) -> EmbedResponse:
         """The response of the backend. Its usage has what the attempt has spent before as well."""
         attempt.model = backend.display_name(attempt.target.model)
+        if attempt.reserve is not None:
+            await attempt.reserve()
         slot = backend.slot(request, expires_at=attempt.expires_at, last_resort=attempt.last_resort)
         async with slot as provider:
             attempt.model = await backend.model_for(attempt.target.model)

@@ -9,7 +9,7 @@ taken back; after silence the reply ends as truncated.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -26,7 +26,8 @@ from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.routing.router import Router
-from clawdbot_model_gateway.core.spending import begin_spending
+from clawdbot_model_gateway.core.routing.routing_table import Target
+from clawdbot_model_gateway.core.spending import Reserve, begin_spending
 from clawdbot_model_gateway.core.structured_output.emulation import (
     RecordUsage,
     ReplySource,
@@ -86,7 +87,7 @@ class Generation:
 
     async def _reply(self, request: GenerateRequest, send: Send) -> AsyncGenerator[Event]:
         validate_request(request, self.limits)
-        with await self._lifecycle.start(request) as attempts:
+        with await self._lifecycle.start(request, self._uses_cache) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
                 delay = backend.failure.hedge_delay
@@ -147,6 +148,12 @@ class Generation:
                         yield each
             attempt.end()
 
+    def _uses_cache(self, request: GenerateRequest, targets: Sequence[Target]) -> bool:
+        return (
+            self._replies is not None
+            and self._replies.use(request, self._backends[targets[0].backend]) is not None
+        )
+
     def _open(self, backend: Backend, attempt: Attempt, send: Send) -> AsyncGenerator[Event]:
         """The events of a reply: from the cache, or from the backend. Closing them ends the call."""
         attempt.prices = backend.prices
@@ -155,7 +162,7 @@ class Generation:
         use = None if self._replies is None else self._replies.use(attempt.request, backend)
         upstream = partial(self._upstream, backend, attempt, send)
         if self._replies is None or use is None:
-            return upstream(attempt.record_usage, attempt.expires_at)
+            return upstream(attempt.record_usage, attempt.expires_at, reserve=attempt.reserve)
         return self._replies.open(use, attempt, backend, upstream, whole=send is _send_unary)
 
     async def _upstream(
@@ -165,8 +172,12 @@ class Generation:
         send: Send,
         record_usage: RecordUsage,
         expires_at: float,
+        *,
+        reserve: Reserve | None = None,
     ) -> AsyncGenerator[Event]:
         """The events of the backend's reply; the cost of a reply that nobody may see is recorded."""
+        if reserve is not None:
+            await reserve()
         if backend.failure.first_content_timeout is not None:
             # Only in a stream can silence be distinguished from a long reply.
             send = _send_streaming

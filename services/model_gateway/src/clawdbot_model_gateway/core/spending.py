@@ -6,12 +6,17 @@ says. So whoever sends requests and decodes replies notes both here, for the att
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from typing import TypeAlias
 
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_CACHED, USAGE_PROVENANCE_PARTIAL, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage, with_estimates
+
+Reserve: TypeAlias = Callable[[], Awaitable[None]]
+"""Reserves what a call may spend before a backend is asked; LimitReached where limits do not allow it."""
 
 
 class Spending:

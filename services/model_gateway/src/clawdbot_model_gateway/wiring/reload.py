@@ -5,9 +5,12 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Final
 
+import structlog
 from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_model_gateway.settings import GatewaySettings
+
+log = structlog.get_logger(__name__)
 
 RELOADED: Final = ("model", "models", "limits", "gateway")
 """The sections that a reload puts in place. All others are those of the start."""
@@ -33,3 +36,19 @@ def check_fixed(old: GatewaySettings, new: GatewaySettings) -> None:
             raise StartupError(
                 f"{path}: this cannot change without a restart; put it back, or restart the gateway."
             )
+
+
+def keep(old: GatewaySettings, new: GatewaySettings) -> None:
+    """Has workers that start later run on what was put in place, and tells which sections were not.
+
+    Args:
+        old: the settings of the start.
+        new: those that were read again.
+    """
+    old.accept(new, RELOADED)
+    if old.reading is None or new.reading is None:
+        return
+    before, now = old.reading.document.values, new.reading.document.values
+    others = {name for name in (*before, *now) if before.get(name) != now.get(name)} - {*RELOADED}
+    if others:
+        log.warning("restart_needed", sections=sorted(others))

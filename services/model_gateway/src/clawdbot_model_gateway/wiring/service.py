@@ -43,7 +43,7 @@ from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAlia
 from clawdbot_model_gateway.wiring.backends import BackendFactory
 from clawdbot_model_gateway.wiring.cache import cache_rules, cached_replies, similar_requests
 from clawdbot_model_gateway.wiring.limits import Accounts
-from clawdbot_model_gateway.wiring.reload import RELOADED, check_fixed
+from clawdbot_model_gateway.wiring.reload import check_fixed, keep
 
 FOLDER: Final = "model_gateway"
 """Below state_dir."""
@@ -99,7 +99,7 @@ def build(
         def put_in_place() -> None:
             configure_limits()
             calls.configure(new.gateway)
-            settings.accept(new, RELOADED)
+            keep(settings, new)
 
         return new_plan, put_in_place
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.caller import current_caller
@@ -11,7 +13,11 @@ from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.limits.limits import Admission, Limits
 from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.routing.routing_table import Target
+from clawdbot_model_gateway.core.spending import Reserve
 from clawdbot_model_gateway.core.tokens.token_estimate import estimate_usage
+
+UsesCache: TypeAlias = Callable[[GenerateRequest, Sequence[Target]], bool]
+"""Whether a cache may answer a request to these targets."""
 
 
 class CallAccounts:
@@ -31,6 +37,7 @@ class CallAccounts:
         request: GenerateRequest,
         targets: Sequence[Target],
         input_tokens: Callable[[], int] | None = None,
+        uses_cache: UsesCache | None = None,
     ) -> tuple[Sequence[Target], Admission | None]:
         """The targets that may be tried, and what was reserved. Each admitted call MUST be settled.
 
@@ -38,6 +45,7 @@ class CallAccounts:
             request: of the call.
             targets: in the order in which to try them.
             input_tokens: estimates them; None: by the request's messages and tools.
+            uses_cache: whether the cache may have the reply; None: it never has.
 
         Raises:
             LimitReached: a limit does not allow the call.
@@ -46,10 +54,18 @@ class CallAccounts:
         if not self._limits.active:
             return targets, None
         estimate = input_tokens or (lambda: estimate_usage(request, 0).input_tokens)
-        return await self._limits.admit(current_caller(), request, targets, estimate)
+        may_be_cached = uses_cache is not None and uses_cache(request, targets)
+        caller = current_caller()
+        return await self._limits.admit(caller, request, targets, estimate, may_be_cached=may_be_cached)
+
+    def reserving(self, admission: Admission) -> Reserve | None:
+        """What a call awaits before it is sent to a backend; None where it has reserved all it may use."""
+        return partial(self._limits.reserve_rest, admission) if admission.later else None
 
     def settle(self, attempts: RequestAttempts, admission: Admission | None) -> None:
         """Accounts for a call that has ended."""
         if admission is not None:
             self._limits.settle(admission, attempts)
+            if admission.refused is not None:
+                return
         self._meter.record(current_caller(), attempts)

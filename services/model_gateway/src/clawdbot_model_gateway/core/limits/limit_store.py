@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,9 @@ class LimitStoreUnavailable(Exception):
 class LimitStore(Protocol):
     """Counts exactly, also between processes: used and reserved together are never above the limit.
 
-    Only what a call has used beyond its reservation may come on top. The reservations of a process that
-    has died MUST be free within a minute, and what was used MUST outlive a restart of one process.
+    Only what a call has used beyond its reservation may come on top. What was used MUST outlive a restart of
+    one process. Within a minute after a process was killed, what it had reserved MUST count as used, since
+    nobody knows what its calls have come to; and be free in buckets that have no end.
     """
 
     async def start(self) -> None:
@@ -102,6 +103,16 @@ class LimitStore(Protocol):
         """
 
 
+class Saved(NamedTuple):
+    """What is saved of a bucket."""
+
+    used: int
+    """What was used since it was saved last."""
+    reserved: int
+    """What running calls have reserved now."""
+    ends: float
+
+
 class SavedCounters(Protocol):
     """Keeps what was used across restarts, for a store that only has it in memory."""
 
@@ -109,14 +120,17 @@ class SavedCounters(Protocol):
         """Opens what it needs. StartupError for what an operator can fix."""
 
     async def stop(self) -> None:
-        """Releases everything. MUST be safe without a start, and when called twice."""
+        """Forgets what is reserved, and releases everything. MUST be safe without a start, and twice."""
 
     async def load(self) -> Mapping[str, tuple[int, float]]:
-        """Bucket → what was used, and when the bucket ends; only buckets that have not ended."""
+        """Bucket → what was used, and when the bucket ends; only buckets that have not ended.
 
-    async def add(self, used: Mapping[str, tuple[int, float]]) -> None:
-        """Adds what was used.
+        What a process had reserved that was killed counts as used.
+        """
+
+    async def save(self, counters: Mapping[str, Saved]) -> None:
+        """Adds what was used, and replaces what is reserved.
 
         Raises:
-            LimitStoreUnavailable: nothing was added.
+            LimitStoreUnavailable: nothing was saved.
         """

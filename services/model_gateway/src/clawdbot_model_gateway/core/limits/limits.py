@@ -20,6 +20,7 @@ from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.limits.limit_store import (
     Charge,
+    Full,
     LimitStore,
     LimitStoreUnavailable,
     Reservation,
@@ -28,7 +29,7 @@ from clawdbot_model_gateway.core.limits.limit_store import (
 from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
 from clawdbot_model_gateway.core.limits.prices import price_of
 from clawdbot_model_gateway.core.limits.quotas import Kind, Limit, Owner, Quotas
-from clawdbot_model_gateway.core.limits.refusals import LimitsUnavailable, refusal
+from clawdbot_model_gateway.core.limits.refusals import LimitReached, LimitsUnavailable, refusal
 from clawdbot_model_gateway.core.routing.routing_table import DEFAULT_ALIAS, Target
 
 log = structlog.get_logger(__name__)
@@ -49,13 +50,29 @@ class Planned:
     targets: frozenset[str] | None = None
     """Only what these targets use counts; None: all that the call uses."""
 
+    @property
+    def can_wait(self) -> bool:
+        """Whether it is only charged to calls that are sent to a backend, and not to what a cache answers."""
+        return self.limit.kind in {"tokens", "cost"} and self.targets is None
 
-@dataclass(frozen=True, slots=True)
+
 class Admission:
-    """A call that was admitted."""
+    """A call that was admitted.
 
-    planned: Sequence[Planned]
-    reservation: Reservation
+    Args:
+        caller: whose call it is.
+        later: what it reserves when it is sent to a backend.
+    """
+
+    def __init__(self, caller: Caller, later: Sequence[Planned]) -> None:
+        self.caller = caller
+        self.reserved: list[tuple[Sequence[Planned], Reservation]] = []
+        self.later = later
+        self.turn = asyncio.Lock()
+        """Of the attempts that reserve it: two of one call may run at the same time."""
+        self.refused: LimitReached | LimitsUnavailable | None = None
+        """Why it may not be sent after all."""
+        self.settled = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +147,19 @@ class Limits:
         request: GenerateRequest,
         targets: Sequence[Target],
         input_tokens: Callable[[], int],
+        *,
+        may_be_cached: bool = False,
     ) -> tuple[Sequence[Target], Admission | None]:
         """The targets that may be tried, in their order, and what was reserved for the call.
 
         A target whose own limit is reached is left out, as long as another one is left.
+
+        Args:
+            caller: whose limits apply.
+            request: of the call.
+            targets: in the order in which to try them.
+            input_tokens: estimates them.
+            may_be_cached: tokens and money are reserved by `reserve_rest`, if the cache has no reply.
 
         Raises:
             LimitReached: a limit does not allow the call.
@@ -146,31 +172,76 @@ class Limits:
             planned = [*self._plan(caller, request, targets, tokens, now)]
             if not planned:
                 return targets, None
-            try:
-                verdict = await self._reserve([each.charge for each in planned])
-            except LimitStoreUnavailable as error:
-                self._metrics.store_errors.inc()
-                if self._rules.refuse_on_error:
-                    raise LimitsUnavailable(error.explanation) from error
-                # What it uses counts as soon as the store is back.
-                nothing = [0] * len(planned)
-                return targets, Admission(
-                    planned, Reservation([each.charge for each in planned], nothing, nothing)
-                )
+            admission = Admission(caller, [each for each in planned if may_be_cached and each.can_wait])
+            planned = [each for each in planned if not (may_be_cached and each.can_wait)]
+            verdict = await self._try(caller, planned)
             if isinstance(verdict, Reservation):
-                self._alert(caller, planned, verdict)
-                return targets, Admission(planned, verdict)
+                admission.reserved.append((planned, verdict))
+                return targets, admission
             full = planned[verdict.place]
             excluded = full.targets or frozenset()
             others = [each for each in targets if each.name not in excluded]
             if full.targets is None or not others:
-                self._metrics.count_refusal(full.owner.level, full.limit.kind, caller.tenant)
-                raise refusal(full.owner, full.limit, full.charge, verdict, now)
+                raise self._refusal(caller, full, verdict)
             targets = others
+
+    async def reserve_rest(self, admission: Admission) -> None:
+        """Reserves what a call may use that no cache has answered. It is done once for each call.
+
+        Raises:
+            LimitReached: a limit does not allow it.
+            LimitsUnavailable: the store is down, and calls are refused then.
+        """
+        async with admission.turn:
+            if admission.refused is not None:
+                raise admission.refused
+            if not admission.later:
+                return
+            planned, admission.later = admission.later, ()
+            try:
+                verdict = await self._try(admission.caller, planned)
+                if not isinstance(verdict, Reservation):
+                    raise self._refusal(admission.caller, planned[verdict.place], verdict)
+            except (LimitReached, LimitsUnavailable) as error:
+                admission.refused = error
+                raise
+            if admission.settled:
+                # The call has ended meanwhile; one that shares its reply may go on.
+                self._store.settle(verdict, [0] * len(planned))
+            else:
+                admission.reserved.append((planned, verdict))
 
     def settle(self, admission: Admission, attempts: RequestAttempts) -> None:
         """Replaces what was reserved by what the call has used."""
-        self._store.settle(admission.reservation, [_used(each, attempts) for each in admission.planned])
+        admission.settled = True
+        refused = admission.refused is not None
+        for planned, reservation in admission.reserved:
+            self._store.settle(reservation, [0 if refused else _used(each, attempts) for each in planned])
+        if admission.later:
+            # It has reserved nothing, and may have taken over a call that another one began.
+            used = [_used(each, attempts) for each in admission.later]
+            if any(used):
+                self._store.settle(_nothing(admission.later), used)
+
+    async def _try(self, caller: Caller, planned: Sequence[Planned]) -> Verdict:
+        """Reserves all that is planned, if there is room."""
+        if not planned:
+            return _nothing(planned)
+        try:
+            verdict = await self._reserve([each.charge for each in planned])
+        except LimitStoreUnavailable as error:
+            self._metrics.store_errors.inc()
+            if self._rules.refuse_on_error:
+                raise LimitsUnavailable(error.explanation) from error
+            # What it uses counts as soon as the store is back.
+            return _nothing(planned)
+        if isinstance(verdict, Reservation):
+            self._alert(caller, planned, verdict)
+        return verdict
+
+    def _refusal(self, caller: Caller, planned: Planned, full: Full) -> LimitReached:
+        self._metrics.count_refusal(planned.owner.level, planned.limit.kind, caller.tenant)
+        return refusal(planned.owner, planned.limit, planned.charge, full, self._clock())
 
     def _plan(
         self, caller: Caller, request: GenerateRequest, targets: Sequence[Target], tokens: int, now: float
@@ -202,9 +273,10 @@ class Limits:
     def _need(self, request: GenerateRequest, targets: Sequence[Target], tokens: int) -> Need:
         """What a call needs at these targets. Of their prices the highest counts."""
         sampling = request.sampling
-        bounded = sampling.max_tokens if sampling.HasField("max_tokens") else None
-        least = Usage(input_tokens=tokens, output_tokens=1 if bounded is None else bounded)
-        most = Usage(input_tokens=tokens, output_tokens=bounded or self._rules.reserve_output)
+        bounds = [1, self._rules.reserve_output]
+        if sampling.HasField("max_tokens"):
+            bounds = [sampling.max_tokens] * 2
+        least, most = (Usage(input_tokens=tokens, output_tokens=each) for each in bounds)
         costs = [(0, 0)]
         for each in targets:
             backend = self._backends.get(each.backend)
@@ -270,6 +342,12 @@ class Limits:
                 used=used,
                 of=each.limit.amount,
             )
+
+
+def _nothing(planned: Sequence[Planned]) -> Reservation:
+    """A reservation of nothing: what the call uses counts all the same."""
+    nothing = [0] * len(planned)
+    return Reservation([each.charge for each in planned], nothing, nothing)
 
 
 def _charges(

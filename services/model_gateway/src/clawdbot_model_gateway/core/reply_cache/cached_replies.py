@@ -180,6 +180,7 @@ class CachedReplies:
             if reply is not None:
                 self._serve(flight, decode(reply)[0], CACHE_STATUS_SIMILAR, backend)
                 return
+        await flight.reserve()
         self._metrics.requests.labels(backend.name, "miss").inc()
         async with aclosing(upstream(flight.record_usage, flight.expires_at)) as events_of_backend:
             async for event in events_of_backend:

@@ -24,6 +24,7 @@ from clawdbot_servicekit import deadline
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.errors import DeadlineUnreachable
 from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.limits.refusals import LimitReached
 
 Call = Callable[[], Coroutine[Any, Any, None]]
 """Asks the backend, and adds the events of its reply."""
@@ -51,6 +52,8 @@ class Flight:
         """When the last of its followers gives up (time.monotonic), so that a slot is of no use any more."""
         self._payer = payer
         self._followers: list[Attempt] = []
+        self._refused: dict[Attempt, LimitReached] = {}
+        """Those whose limits do not allow the call."""
         self._on_end = on_end
         self._news = asyncio.Event()
         self._ended = False
@@ -70,6 +73,32 @@ class Flight:
         """Notes the cost of a reply that nobody may see; as Attempt.record_usage."""
         self._payer.record_usage(cost)
 
+    async def reserve(self) -> None:
+        """Has the one who pays reserve what the call may use. Who may not leaves, and the next one pays.
+
+        Raises:
+            LimitReached: nobody may.
+        """
+        while True:
+            payer = self._payer
+            if payer.reserve is None:
+                return
+            try:
+                await payer.reserve()
+            except LimitReached as error:
+                others = [each for each in self._followers if each is not payer]
+                if not others:
+                    raise
+                if payer is self._payer:
+                    self._refused[payer] = error
+                    self._followers = others
+                    self._payer = others[0]
+                    payer.hand_over(self._payer)
+                    self._wake()
+            else:
+                if payer is self._payer:
+                    return
+
     async def follow(self, attempt: Attempt) -> AsyncGenerator[Event]:
         """All events for one attempt, from the first. Closing them leaves the call."""
         self._followers.append(attempt)
@@ -88,6 +117,8 @@ class Flight:
                         event = Event.FromString(event.SerializeToString())
                         self._set_status(attempt)
                     yield event
+                if attempt in self._refused:
+                    raise self._refused[attempt]
                 if self._ended:
                     break
                 await self._news.wait()
@@ -103,6 +134,8 @@ class Flight:
             attempt.cache_status = CACHE_STATUS_COALESCED if attempt.free else CACHE_STATUS_MISS
 
     async def _leave(self, attempt: Attempt) -> None:
+        if attempt in self._refused:
+            return
         self._followers.remove(attempt)
         if self._followers:
             if attempt is self._payer and attempt.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:

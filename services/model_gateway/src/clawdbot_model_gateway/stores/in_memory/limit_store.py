@@ -1,4 +1,7 @@
-"""Limits of one process, in its memory: nothing waits for them."""
+"""Limits of one process, in its memory: nothing waits for them.
+
+What running calls have reserved is saved with what was used, so that it counts after a kill.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from clawdbot_model_gateway.core.limits.limit_store import (
     LimitStore,
     LimitStoreUnavailable,
     Reservation,
+    Saved,
     SavedCounters,
     Verdict,
 )
@@ -24,11 +28,11 @@ CLEAN_INTERVAL: Final = 60.0
 
 
 class _Bucket:
-    __slots__ = ("ends", "reserved", "unsaved", "used")
+    __slots__ = ("ends", "reserved", "saved", "unsaved", "used")
 
     def __init__(self, used: int, ends: float) -> None:
         self.used = used
-        self.reserved = 0
+        self.reserved = self.saved = 0
         self.unsaved = 0
         self.ends = ends
 
@@ -65,19 +69,24 @@ class InMemoryLimitStore(LimitStore):
     @override
     async def maintain(self) -> None:
         if self._saved is not None:
-            unsaved = {
-                name: (bucket.unsaved, bucket.ends)
+            changed = {
+                name: Saved(bucket.unsaved, bucket.reserved, bucket.ends)
                 for name, bucket in self._buckets.items()
-                if bucket.unsaved
+                if bucket.ends and (bucket.unsaved or bucket.reserved != bucket.saved)
             }
-            if unsaved:
-                await self._saved.add(unsaved)
-                for name, (used, _) in unsaved.items():
-                    self._buckets[name].unsaved -= used
+            if changed:
+                await self._saved.save(changed)
+                for name, saved in changed.items():
+                    self._buckets[name].unsaved -= saved.used
+                    self._buckets[name].saved = saved.reserved
         now = self._clock()
         if now >= self._clean_at:
             self._clean_at = now + CLEAN_INTERVAL
-            ended = [name for name, each in self._buckets.items() if each.ends <= now and not each.reserved]
+            ended = [
+                name
+                for name, each in self._buckets.items()
+                if each.ends <= now and not each.reserved and not each.saved
+            ]
             for name in ended:
                 del self._buckets[name]
 

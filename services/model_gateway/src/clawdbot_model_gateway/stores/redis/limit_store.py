@@ -3,9 +3,10 @@
 All that waits is sent in one script, one after the other, so that what a process has settled is known before
 it reserves again. Settlements are numbered, and count once also where an answer was lost.
 
-What running calls have reserved is a field of its process in each bucket, and counts while the process
-renews its lease. After an answer was lost, nobody knows what it has reserved: the process goes on under
-another name, and ends the lease of the old one with the last call that it knows of.
+What running calls have reserved is a field of its process in each bucket. When the process renews its lease
+no more, it counts as used, or is free where a bucket has no end. After an answer was lost, nobody knows
+what it has reserved: the process goes on under another name, and ends the lease of the old one with the
+last call that it knows of.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ from clawdbot_model_gateway.stores.redis.connection import FAILURES, connect, fa
 SOCKET_TIMEOUT: Final = 1.0
 """Seconds after which a connection that does not answer is given up. Callers wait for less."""
 LEASE: Final = 15.0
-"""Seconds after which the reservations of a process that has died are free. It is renewed each second."""
+"""Seconds after which a process counts as killed. Its lease is renewed each second."""
+ENDED: Final = 32 * 86_400
+"""Seconds for which it is known that an owner has ended, and was not killed: as long as a window lasts."""
 MAX_BATCH: Final = 256
 """Calls in one script, which keeps the server from others."""
 PREFIX: Final = "{clawdbot:limits:1}:"
@@ -49,12 +52,15 @@ for _, owner in ipairs(cjson.decode(ARGV[5])) do
   alive[owner] = true
 end
 for _, owner in ipairs(cjson.decode(ARGV[8])) do
-  redis.call('DEL', prefix .. 'owner:' .. owner)
+  redis.call('SET', prefix .. 'owner:' .. owner, 0, 'EX', ARGV[9])
   alive[owner] = false
 end
 local function text(value) return string.format('%.0f', value) end
 local function is_alive(owner)
-  if alive[owner] == nil then alive[owner] = redis.call('EXISTS', prefix .. 'owner:' .. owner) == 1 end
+  if alive[owner] == nil then
+    local lease = redis.call('GET', prefix .. 'owner:' .. owner)
+    if lease then alive[owner] = lease == '1' else alive[owner] = 'killed' end
+  end
   return alive[owner]
 end
 local function keep(key, ends)
@@ -78,12 +84,18 @@ for place, charges in ipairs(cjson.decode(ARGV[7])) do
     local key, total, used = prefix .. each[1], 0, 0
     local fields = redis.call('HGETALL', key)
     for at = 1, #fields, 2 do
-      if fields[at] == 'used' then used = tonumber(fields[at + 1]) end
-      if fields[at] == 'used' or is_alive(fields[at]) then
-        total = total + tonumber(fields[at + 1])
+      local owner, amount = fields[at], tonumber(fields[at + 1])
+      local state = owner == 'used' or is_alive(owner)
+      if state == true then
+        total = total + amount
       else
-        redis.call('HDEL', key, fields[at])
+        redis.call('HDEL', key, owner)
+        if state == 'killed' and each[5] > 0 then
+          redis.call('HINCRBY', key, 'used', text(amount))
+          total = total + amount
+        end
       end
+      if owner == 'used' or (state == 'killed' and each[5] > 0) then used = used + amount end
     end
     local room = each[2] - total
     if room < each[4] then
@@ -107,8 +119,8 @@ return answers
 """Renews leases, settles what was not settled yet, and reserves, call by call.
 
 ARGV: prefix, number of the settlements, milliseconds of a lease, who reserves, owners to renew, settlements
-[bucket, owner, amount, used, ends], charges [bucket, limit, amount, least, ends] by call, and owners whose
-lease ends. A call gets
+[bucket, owner, amount, used, ends], charges [bucket, limit, amount, least, ends] by call, owners whose lease
+ends, and seconds for which that is known. A call gets
 [1, amount, total, …] or, where there is no room, [0, place, total, used].
 """
 
@@ -155,11 +167,12 @@ class RedisLimitStore(LimitStore):
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
-            owners = [f"{PREFIX}owner:{each}" for each in (*self._owners(), *self._ended())]
+            owners = {*self._owners(), *self._ended()}
             with suppress(*FAILURES):
                 async with asyncio.timeout(SOCKET_TIMEOUT):
                     await self._send()
-                    await self._redis.delete(*owners)
+                    for each in owners:
+                        await self._redis.set(f"{PREFIX}owner:{each}", 0, ex=ENDED)
         await self._redis.aclose()
 
     @override
@@ -237,6 +250,7 @@ class RedisLimitStore(LimitStore):
             orjson.dumps([[*key, *values] for key, values in settlements.items()]),
             orjson.dumps(wanted),
             orjson.dumps(self._ended()),
+            ENDED,
         ]
 
     def _answer(self, charges: Sequence[Charge], future: asyncio.Future[Verdict], answer: list[int]) -> None:

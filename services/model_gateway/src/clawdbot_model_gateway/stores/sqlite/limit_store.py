@@ -1,7 +1,8 @@
 """Limits in a SQLite file: exact across the workers of a machine, and what was used outlives restarts.
 
-What running calls have reserved is kept by process. The reservations of processes that have died are found
-by their locks (servicekit.process_locks), and removed where a limit would refuse a call.
+What running calls have reserved is kept by process. The reservations of processes that were killed are found
+by their locks (servicekit.process_locks), once a minute and where a limit would refuse a call. They count as
+used.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,7 @@ from clawdbot_model_gateway.core.limits.limit_store import (
     LimitStore,
     LimitStoreUnavailable,
     Reservation,
+    Saved,
     SavedCounters,
     Verdict,
 )
@@ -33,25 +36,33 @@ CREATE TABLE IF NOT EXISTS used (
     amount INTEGER NOT NULL,
     ends REAL NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS reserved (
+CREATE TABLE IF NOT EXISTS reservations (
     bucket TEXT NOT NULL,
     owner TEXT NOT NULL,
     amount INTEGER NOT NULL,
+    ends REAL NOT NULL,
     PRIMARY KEY (bucket, owner)
 ) WITHOUT ROWID;
 """
 TOTALS: Final = """
 SELECT coalesce((SELECT amount FROM used WHERE bucket = :bucket), 0),
-    coalesce((SELECT sum(amount) FROM reserved WHERE bucket = :bucket), 0)
+    coalesce((SELECT sum(amount) FROM reservations WHERE bucket = :bucket), 0)
 """
 RESERVE: Final = """
-INSERT INTO reserved VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount
+INSERT INTO reservations VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount
 """
-GIVE_BACK: Final = "UPDATE reserved SET amount = amount - ? WHERE bucket = ? AND owner = ?"
-REMOVE_EMPTY: Final = "DELETE FROM reserved WHERE bucket = ? AND owner = ? AND amount = 0"
+SET_RESERVED: Final = """
+INSERT INTO reservations VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET amount = excluded.amount
+"""
+GIVE_BACK: Final = "UPDATE reservations SET amount = amount - ? WHERE bucket = ? AND owner = ?"
+REMOVE_EMPTY: Final = "DELETE FROM reservations WHERE bucket = ? AND owner = ? AND amount = 0"
+PAY_OWNER: Final = """
+INSERT INTO used SELECT bucket, amount, ends FROM reservations WHERE owner = ? AND ends > 0
+ON CONFLICT DO UPDATE SET amount = amount + excluded.amount
+"""
 USE: Final = "INSERT INTO used VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"
-OWNERS: Final = "SELECT DISTINCT owner FROM reserved"
-REMOVE_OWNER: Final = "DELETE FROM reserved WHERE owner = ?"
+OWNERS: Final = "SELECT DISTINCT owner FROM reservations"
+REMOVE_OWNER: Final = "DELETE FROM reservations WHERE owner = ?"
 REMOVE_ENDED: Final = "DELETE FROM used WHERE ends <= ?"
 LOAD: Final = "SELECT bucket, amount, ends FROM used WHERE ends > ?"
 
@@ -96,6 +107,7 @@ class SqliteLimitStore(LimitStore):
 
     @override
     async def stop(self) -> None:
+        await _forget(self._executor, self._owners)
         await self._executor.close()
         self._owners.close()
 
@@ -104,7 +116,7 @@ class SqliteLimitStore(LimitStore):
         now = time.monotonic()
         if now >= self._clean_at:
             self._clean_at = now + CLEAN_INTERVAL
-            await self._executor.run(self._remove_ended)
+            await self._executor.run(self._clean)
 
     @override
     def reserve(self, charges: Sequence[Charge]) -> asyncio.Future[Verdict]:
@@ -121,7 +133,10 @@ class SqliteLimitStore(LimitStore):
 
     def _reserve(self, connection: sqlite3.Connection, charges: Sequence[Charge]) -> Verdict:
         verdict = _try_to_reserve(connection, charges, self._owners.me)
-        if isinstance(verdict, Full) and self._remove_dead(connection):
+        now = time.monotonic()
+        if isinstance(verdict, Full) and now - self._checked_at >= CHECK_INTERVAL:
+            self._checked_at = now
+            _pay_for_dead(connection, self._owners)
             verdict = _try_to_reserve(connection, charges, self._owners.me)
         return verdict
 
@@ -133,18 +148,8 @@ class SqliteLimitStore(LimitStore):
             if spent and charge.ends:
                 connection.execute(USE, (charge.bucket, spent, charge.ends))
 
-    def _remove_dead(self, connection: sqlite3.Connection) -> bool:
-        """Frees what dead processes have reserved; returns whether there were any."""
-        now = time.monotonic()
-        if now - self._checked_at < CHECK_INTERVAL:
-            return False
-        self._checked_at = now
-        dead = [owner for (owner,) in connection.execute(OWNERS) if self._owners.gone(owner)]
-        for owner in dead:
-            connection.execute(REMOVE_OWNER, (owner,))
-        return bool(dead)
-
-    def _remove_ended(self, connection: sqlite3.Connection) -> None:
+    def _clean(self, connection: sqlite3.Connection) -> None:
+        _pay_for_dead(connection, self._owners)
         connection.execute(REMOVE_ENDED, (self._clock(),))
 
 
@@ -158,31 +163,55 @@ class SqliteSavedCounters(SavedCounters):
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._executor = _executor(folder)
+        self._owners = ProcessLocks(folder / "limits")
         self._clock = clock
 
     @override
     async def start(self) -> None:
+        self._owners.open()
         await self._executor.open()
 
     @override
     async def stop(self) -> None:
+        await _forget(self._executor, self._owners)
         await self._executor.close()
+        self._owners.close()
 
     @override
     async def load(self) -> Mapping[str, tuple[int, float]]:
         def work(connection: sqlite3.Connection) -> dict[str, tuple[int, float]]:
             now = self._clock()
+            _pay_for_dead(connection, self._owners)
             connection.execute(REMOVE_ENDED, (now,))
             return {bucket: (amount, ends) for bucket, amount, ends in connection.execute(LOAD, (now,))}
 
         return await self._executor.run(work)
 
     @override
-    async def add(self, used: Mapping[str, tuple[int, float]]) -> None:
+    async def save(self, counters: Mapping[str, Saved]) -> None:
+        me = self._owners.me
+        used = [(name, each.used, each.ends) for name, each in counters.items() if each.used]
+        reserved = [(name, me, each.reserved, each.ends) for name, each in counters.items()]
+
         def work(connection: sqlite3.Connection) -> None:
-            connection.executemany(USE, [(bucket, *values) for bucket, values in used.items()])
+            connection.executemany(USE, used)
+            connection.executemany(SET_RESERVED, reserved)
+            connection.executemany(REMOVE_EMPTY, [(name, me) for name in counters])
 
         await self._executor.run(work)
+
+
+async def _forget(executor: SqliteExecutor, owners: ProcessLocks) -> None:
+    """Removes what calls have reserved that did not end with the process; a kill would have them paid."""
+    with suppress(LimitStoreUnavailable):
+        await executor.run(lambda connection: connection.execute(REMOVE_OWNER, (owners.me,)))
+
+
+def _pay_for_dead(connection: sqlite3.Connection, owners: ProcessLocks) -> None:
+    """What processes had reserved that were killed counts as used; calls at the same time are free."""
+    for owner in [owner for (owner,) in connection.execute(OWNERS) if owners.gone(owner)]:
+        connection.execute(PAY_OWNER, (owner,))
+        connection.execute(REMOVE_OWNER, (owner,))
 
 
 def _try_to_reserve(connection: sqlite3.Connection, charges: Sequence[Charge], owner: str) -> Verdict:
@@ -195,6 +224,6 @@ def _try_to_reserve(connection: sqlite3.Connection, charges: Sequence[Charge], o
             return Full(place, total, used)
         amounts.append(min(charge.amount, room))
         totals.append(total + amounts[-1])
-    rows = [(each.bucket, owner, amount) for each, amount in zip(charges, amounts, strict=True)]
+    rows = [(each.bucket, owner, amount, each.ends) for each, amount in zip(charges, amounts, strict=True)]
     connection.executemany(RESERVE, rows)
     return Reservation(charges, amounts, totals)
