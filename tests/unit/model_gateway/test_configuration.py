@@ -311,6 +311,13 @@ def test_the_model_of_the_semantic_cache_must_exist(plan_of, name, sentence, sev
         assert sentence in str(refused.value)
 
 
+@pytest.mark.parametrize("aliases", ["{chat: chat}", "{chat: x, x: chat}", "{chat: a/m, x: chat}"])
+def test_a_target_is_no_alias(plan_of, aliases):
+    models = f"models: {{backends: {{a: {{provider: echo, models: [m]}}}}, aliases: {aliases}}}"
+    with pytest.raises(StartupError, match="is an alias; a target must be BACKEND/MODEL, such as a/MODEL"):
+        plan_of(models)
+
+
 @pytest.mark.parametrize("name", ["vectors", "chat", "default", "a/m", "b/anything", "b/*"])
 def test_the_model_of_the_semantic_cache_is_an_alias_or_a_target(plan_of, name):
     assert plan_of(f"{TWO_LISTED}\n{SEMANTIC.replace('NAME', repr(name))}").is_configured

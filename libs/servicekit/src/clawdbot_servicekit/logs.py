@@ -43,6 +43,9 @@ UNREDACTED_FIELDS: Final = frozenset({"level", "timestamp", "logger", "method", 
 CALL_LOGGER: Final = "clawdbot.calls"
 """The logger that writes one line for each call."""
 
+GRPC_METADATA_LOGGER: Final = "grpc._cython.cygrpc"
+"""The logger of grpcio that shows a header with bytes that are not ASCII, whole and with a traceback."""
+
 FLUSH_INTERVAL: Final = 0.02
 """Maximum seconds that the lines of successful calls wait to be written as one batch."""
 
@@ -93,6 +96,7 @@ def configure(telemetry: TelemetrySettings, redactor: Redactor, stream: TextIO |
     # At debug gRPC logs its event loop with every call, and logs a server from the server's own destructor:
     # a record that outlives the server crashes the process.
     logging.getLogger("grpc").setLevel(max(level, logging.INFO))
+    logging.getLogger(GRPC_METADATA_LOGGER).addFilter(_without_header)
     logging.captureWarnings(capture=True)
     _log_uncaught()
 
@@ -107,6 +111,14 @@ def redaction_processor(redactor: Redactor) -> Processor:
         return event
 
     return redact
+
+
+def _without_header(record: logging.LogRecord) -> bool:
+    """A filter that keeps a caller's header out of the log: it may be a key."""
+    if isinstance(record.msg, str) and record.msg.startswith("Invalid encoding on"):
+        record.msg, record.args, record.exc_info = "A caller sent a header that is not ASCII.", (), None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
 
 
 class CallLog:

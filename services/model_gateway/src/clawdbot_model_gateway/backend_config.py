@@ -143,7 +143,9 @@ def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> Back
         for name, each in models.backends.items()
     }
     aliases = {
-        alias: tuple(_target(f"models.aliases.{alias}", each, backends) for each in settings.targets)
+        alias: tuple(
+            _target(f"models.aliases.{alias}", each, backends, models.aliases) for each in settings.targets
+        )
         for alias, settings in models.aliases.items()
     }
     first, first_settings = next(iter(backends.items()))
@@ -249,9 +251,19 @@ def _with_vendor_defaults(
     return backend.model_copy(update={"endpoint": defaults.endpoint, "api_key": key, "name": name})
 
 
-def _target(config_path: str, configured: AliasTarget, backends: Mapping[str, BackendSettings]) -> Target:
+def _target(
+    config_path: str,
+    configured: AliasTarget,
+    backends: Mapping[str, BackendSettings],
+    aliases: Collection[str] = (),
+) -> Target:
     backend, _, model = configured.target.partition("/")
     if backend not in backends:
+        if configured.target in aliases:
+            raise StartupError(
+                f"{config_path}: {backend} is an alias; a target must be BACKEND/MODEL, such as "
+                f"{next(iter(backends))}/MODEL."
+            )
         raise StartupError(f"{config_path}: there is no backend {backend}{nearest_or_all(backend, backends)}")
     if not model:
         raise StartupError(
