@@ -197,6 +197,21 @@ def test_a_deadline_that_cannot_be_met_behind_other_tenants_is_refused_on_arriva
     assert urgent.outcome == relaxed.outcome == "served"
 
 
+@pytest.mark.parametrize("others", [0, 5], ids=lambda others: f"{others} other tenants")
+def test_a_deadline_that_can_be_met_once_others_have_expired_is_no_reason_to_refuse(others):
+    simulation = Simulation(1)
+    # Nothing is known yet, so all may wait.
+    for _ in range(100):
+        simulation.arrive(0.0, Job(deadline=30.0))
+    for number in range(others):
+        simulation.arrive(0.0, Job(tenant=f"other {number}"))
+    late = simulation.arrive(12.5, Job(deadline=60.0))
+    hopeless = simulation.arrive(12.5, Job(deadline=30.0))
+    simulation.run(100.0)
+    assert late.outcome == "served"
+    assert (hopeless.outcome, hopeless.ended) == ("DEADLINE_UNREACHABLE", 12.5)
+
+
 def test_a_request_leaves_the_queue_at_its_deadline():
     simulation = Simulation(1)
     simulation.arrive(0.0, Job(seconds=10.0))

@@ -118,7 +118,7 @@ async def test_a_header_that_is_not_ascii_is_not_shown(lines):
     await server.start()
     call = b"\x00\x00\x00\x00\x00"
     async with asyncio.timeout(20):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
         headers = b"".join(map(literal, *zip(*HEADERS, strict=True)))
         writer.write(frame(1, 4, 1, headers) + frame(0, 1, 1, call))

@@ -128,6 +128,17 @@ class FairQueue:
         others = (len(each.entries) for each in self._turns if each is not own)
         return before + sum(min(length, before + 1) for length in others)
 
+    def all_gone_at(self, tenant: str, deadline: float) -> float | None:
+        """When all requests of a tenant before one with this deadline have been served or have expired."""
+        own = self._tenants.get(tenant)
+        before = 0 if own is None else bisect_right(own.entries, (deadline, math.inf))
+        return None if own is None or not before else own.entries[before - 1][0]
+
+    @property
+    def tenants(self) -> int:
+        """How many tenants have requests that wait."""
+        return len(self._turns)
+
     def last_of_longest(self, *, longer_than: int = 0) -> Waiter | None:
         """The least urgent request of the tenant with the most of them; None if none has more than that."""
         longest = max(self._turns, key=lambda each: len(each.entries), default=None)

@@ -157,6 +157,9 @@ class Scheduler:
         now = self._clock()
         queue = self._classes[priority]
         wait = self._expected_wait(priority, queue.ahead(tenant, deadline))
+        if now + wait >= deadline and (gone_at := queue.all_gone_at(tenant, deadline)) is not None:
+            # Not all that are before it will be served: what expires before its turn takes no slot.
+            wait = min(wait, gone_at - now + self._expected_wait(priority, queue.tenants))
         if now + wait >= deadline:
             raise self._refused(priority, self._unreachable())
         if self.waiting >= self._queue.size:
