@@ -390,16 +390,3 @@ async def test_exempt_methods_get_the_error_table_and_nothing_else():
         assert remote_error(caught.value).reason == "MALFORMED_MESSAGE"
         assert (await served.error_of("One", "abort")).code() == grpc.StatusCode.ALREADY_EXISTS
         assert served.records == []
-
-
-async def test_an_application_can_register_handlers_and_nothing_more():
-    registrar = HandlerRegistrar(None, (), ERRORS)
-    for refused in (
-        lambda: registrar.add_insecure_port(":0"),
-        lambda: registrar.add_secure_port(":0", None),
-    ):
-        with pytest.raises(grpc.aio.UsageError):
-            refused()
-    for refused in (registrar.start(), registrar.stop(None), registrar.wait_for_termination()):
-        with pytest.raises(grpc.aio.UsageError):
-            await refused
