@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from types import TracebackType
+from typing import Any, ClassVar, Final, Self
 
+import structlog
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_STOP, FINISH_REASON_TRUNCATED, FinishReason
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
@@ -19,6 +21,8 @@ from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import load_exactly, load_json
 from clawdbot_model_gateway.http import ErrorMapper
+
+log = structlog.get_logger(__name__)
 
 ERROR_REASONS: Final[Mapping[str, type[ModelError]]] = {
     "error": BackendFailed,
@@ -46,7 +50,11 @@ COUNTS: Final = (
 
 
 class ReplyDecoder(ABC):
-    """Decodes one reply into events: the records of a stream, or a response that came at once."""
+    """Decodes one reply into events: the records of a stream, or a response that came at once.
+
+    It is entered while it decodes. Whatever a response makes it raise leaves as a ModelError, so that another
+    backend is asked; the log has the cause.
+    """
 
     end_marker: ClassVar[bytes] = b""
     """A record that ends a stream and is not JSON; empty where the vendor has none."""
@@ -87,6 +95,22 @@ class ReplyDecoder(ABC):
         self._think_tags = think_tags or ThinkTagModes("never")
         self._text = ReplyText(self._think_tags.of(model))
         self._usage: Usage | None = None
+
+    def __enter__(self) -> Self:
+        """Itself: from now on errors are the response's."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raises ProtocolViolation for an error that nobody foresaw."""
+        if isinstance(error, ModelError):
+            error.worked_on = error.worked_on or self._worked_on
+        elif isinstance(error, Exception):
+            log.error("decoder_failed", decoder=type(self).__module__, exc_info=error)
+            broken = ProtocolViolation(f"the response cannot be decoded ({type(error).__name__})")
+            broken.worked_on = self._worked_on
+            raise broken from error
 
     @property
     def begun(self) -> bool:
@@ -129,6 +153,12 @@ class ReplyDecoder(ABC):
             raise ProtocolViolation("the response contains no reply")
         self.finish(out)
         return out
+
+    @property
+    def _worked_on(self) -> bool:
+        """Whether the backend has worked on the request: there is content, or tokens are counted."""
+        usage = self._usage
+        return self.begun or (usage is not None and bool(usage.input_tokens or usage.output_tokens))
 
     def _start(self, model: Any, out: list[Event]) -> None:
         """Adds the first event, once. `model` is what the reply calls the model, if it does."""

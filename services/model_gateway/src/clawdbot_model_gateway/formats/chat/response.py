@@ -69,16 +69,16 @@ class ResponseDecoder(ReplyDecoder):
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
         if chunk.get("error") or name == b"error" or chunk.get("object") == "error":
+            self._find_usage(chunk)
             raise self._errors.from_payload(chunk)
         self._start(chunk.get("model"), out)
         choice = _first_choice(chunk.get("choices"))
-        if choice is not None:
-            self._decode_choice(choice, out)
-        if choice is None or choice.get("finish_reason"):
-            for found in find_usage(chunk):
-                self._report_usage(found)
+        if choice is None or choice.get("finish_reason") or choice.get("error"):
+            self._find_usage(chunk)
         elif isinstance(usage := chunk.get("usage"), dict):
             self._report_usage(decode_usage(usage))
+        if choice is not None:
+            self._decode_choice(choice, out)
 
     @override
     def finish(self, out: list[Event]) -> None:
@@ -97,6 +97,10 @@ class ResponseDecoder(ReplyDecoder):
         if reason == FINISH_REASON_TOOL_CALLS and not all(complete):
             reason = FINISH_REASON_MODEL_ERROR
         self._end_reply(reason, out)
+
+    def _find_usage(self, chunk: dict[str, Any]) -> None:
+        for found in find_usage(chunk):
+            self._report_usage(found)
 
     def _decode_choice(self, choice: dict[str, Any], out: list[Event]) -> None:
         delta = choice.get("delta") or choice.get("message")
