@@ -61,19 +61,46 @@ def test_content_may_be_a_list_of_parts():
     [
         ("stop", "stop"),
         ("length", "length"),
-        ("tool_calls", "tool_calls"),
-        ("function_call", "tool_calls"),
         ("content_filter", "content_filter"),
         ("insufficient_system_resource", "unknown"),
-        ("STOP", "unknown"),
-        ("eos", "unknown"),
+        *((each, "stop") for each in ("STOP", "eos", "eos_token", "end_turn", "stop_sequence", "COMPLETE")),
+        *((each, "length") for each in ("max_tokens", "MAX_TOKENS", "token_limit")),
+        *((each, "context_full") for each in ("model_length", "MODEL_CONTEXT_WINDOW_EXCEEDED")),
+        *(
+            (each, "content_filter")
+            for each in ("SAFETY", "guardrail_intervened", "content-filter", "RECITATION")
+        ),
+        *((each, "model_error") for each in ("MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE")),
+        ("refusal", "refusal"),
+        ("pause_turn", "paused"),
+        ("something_new", "unknown"),
     ],
 )
 def test_each_finish_reason_is_mapped_and_passed_on(raw, reason):
     events = reply_to(chunk({"content": "Yes."}), chunk({}, raw))
     assert finish_of(events) == reason
     assert events[-1].finished.raw_finish_reason == raw
-    assert events[-1].finished.truncated == (reason == "length")
+    assert events[-1].finished.truncated == (reason in {"length", "context_full"})
+
+
+CALLS = ["tool_calls", "function_call", "tool_use", "TOOL_CALL", "tool-calls"]
+
+
+@pytest.mark.parametrize("raw", CALLS)
+def test_each_word_for_tool_calls_is_known(raw):
+    events = reply_to(chunk({"tool_calls": [call(0, "c1", "clock_now", "{}")]}), chunk({}, raw))
+    assert finish_of(events) == "tool_calls"
+    assert events[-1].finished.raw_finish_reason == raw
+
+
+@pytest.mark.parametrize("raw", CALLS)
+@pytest.mark.parametrize(
+    "delta", [{"content": "<|tool_call_begin|>clock_now"}, {"tool_calls": "clock_now"}, {}]
+)
+def test_tool_calls_without_a_call_are_a_model_error(raw, delta):
+    events = reply_to(chunk(delta), chunk({}, raw))
+    assert finish_of(events) == "model_error"
+    assert events[-1].finished.raw_finish_reason == raw
 
 
 def test_a_stream_that_ends_without_a_reason_is_truncated():

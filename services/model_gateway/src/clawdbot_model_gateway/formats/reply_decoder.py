@@ -179,9 +179,10 @@ class ReplyDecoder(ABC):
         """
         if with_content:
             # A vendor that goes on after a finish reason sends one with every piece.
-            self._reasons_at_end_only = (
-                not raw if not self.has_content else (self._reasons_at_end_only and not self.finish_reason)
-            )
+            if not self.has_content:
+                self._reasons_at_end_only = not raw and not self.finish_reason
+            elif self.finish_reason:
+                self._reasons_at_end_only = False
             self.has_content = True
             self.at_end = False
         if not raw:
@@ -192,7 +193,7 @@ class ReplyDecoder(ABC):
         if kind is not None:
             raise kind(f"the reply ended with the finish reason {self._errors.sanitize(well_formed(raw))}")
         self.finish_reason = well_formed(raw)
-        self.at_end = self.has_content and (self._reasons_at_end_only or not with_content)
+        self.at_end = self.has_content and self._reasons_at_end_only
 
     def _end_text(self, reason: FinishReason.ValueType, out: list[Event]) -> None:
         """Adds the last events of text and reasoning, and remembers where the model writes the latter."""
