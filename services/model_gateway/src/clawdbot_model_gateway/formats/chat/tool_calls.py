@@ -2,7 +2,8 @@
 
 OpenAI numbers the fragments and sends id and name only with the first one. Other servers leave the index
 out, always send 0, repeat the id, give two calls one id, cut the name, send a call at once, or all of them
-once more at the end; every one of these is in use. Fragments that cannot be told apart make no call: the reply ends in MODEL_ERROR.
+once more at the end; every one of these is in use. Fragments that cannot be told apart make no call: the
+reply ends in MODEL_ERROR.
 """
 
 from __future__ import annotations
