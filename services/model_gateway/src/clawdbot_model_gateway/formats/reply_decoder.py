@@ -94,6 +94,7 @@ class ReplyDecoder(ABC):
         """Whether the vendor's last record has arrived."""
         self._think_tags = think_tags or ThinkTagModes("never")
         self._text = ReplyText(self._think_tags.of(model))
+        self._guesses = self._think_tags.is_guess(model)
         self._usage: Usage | None = None
 
     def __enter__(self) -> Self:
@@ -197,8 +198,8 @@ class ReplyDecoder(ABC):
 
     def _end_text(self, reason: FinishReason.ValueType, out: list[Event]) -> None:
         """Adds the last events of text and reasoning, and remembers where the model writes the latter."""
-        self._text.end(out, answered=reason == FINISH_REASON_STOP)
-        if self._text.found is not None and self._think_tags.is_auto:
+        self._text.end(out, answered=self._guesses or reason == FINISH_REASON_STOP)
+        if self._think_tags.is_auto:
             self._think_tags.learn(self._model, self._text.found)
 
     def _report_usage(self, counts: Usage) -> None:
