@@ -199,8 +199,9 @@ class ResponseDecoder(ReplyDecoder):
 
 
 def _meaning(reason: str) -> FinishReason.ValueType:
-    """What a finish reason means: in capitals to some, and with hyphens to others."""
-    return events.finish_reason(reason.lower().replace("-", "_"), FINISH_REASONS)
+    """What a finish reason means. Some write capitals or hyphens, and Gemini "content_filter: SAFETY"."""
+    word = reason.rpartition(": ")[2].lower().replace("-", "_")
+    return events.finish_reason(word, FINISH_REASONS)
 
 
 def _parts(content: Any) -> Iterator[tuple[str, str]]:
