@@ -84,8 +84,8 @@ class Attempt:
         """The finish reason without its prefix, the error's reason, CANCELLED or INTERNAL."""
         self.first_content: float | None = None
         """Seconds until the first content; None before it. From then on the reply is sent to the caller."""
-        self.failed = self.unanswered = False
-        """Whether it ended with an error of its backend; with one that leaves open what the backend did."""
+        self.failed = self.charged = False
+        """Whether it ended with an error of its backend; whether it may cost something after that."""
         self.cache_status: CacheStatus.ValueType = CACHE_STATUS_BYPASS
         self.reserve: Reserve | None = None
         """To be awaited before its backend is asked; None: all that it may use is reserved."""
@@ -191,7 +191,7 @@ class Attempt:
             for event in self._held:
                 if event.HasField("usage"):
                     reported = with_estimates(event.usage, self.request, self._output)
-        given_up = self.outcome == CANCELLED or self.unanswered
+        given_up = self.outcome == CANCELLED or self.charged
         given_up = given_up and self.spending.sent and not self._unreported
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and (self._output.tokens or given_up):
             # It ended before the backend reported usage, and is billed all the same.
@@ -312,7 +312,8 @@ class RequestAttempts:
             ModelError: the same error. Content was sent and cannot be taken back, or no target can do better.
             DeadlineExpired: no time is left for another attempt.
         """
-        attempt.outcome, attempt.failed, attempt.unanswered = error.reason, True, not error.answered
+        attempt.outcome, attempt.failed = error.reason, True
+        attempt.charged = error.worked_on or not error.answered
         error.set_target(attempt.target_name)
         self._failed.append((attempt, error))
         log.warning("attempt_failed", target=attempt.target_name, attempt=attempt.number, **error.log_fields)

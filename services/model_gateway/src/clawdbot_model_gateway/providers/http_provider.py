@@ -158,12 +158,18 @@ class HttpProvider(Provider):
             parser = parser_of(body)
             if parser is None:
                 raise self._errors.from_unparsable(body, response.headers) from None
-            stream, out = JsonStreamDecoder(parser, decoder), list[Event]()
-            stream.feed(body, out)
-            if not stream.finished:
-                stream.end(out)
-            return out
-        return decoder.decode_whole(reply)
+        except Exception as error:  # noqa: BLE001 - see `fail`
+            decoder.fail(error)
+        else:
+            try:
+                return decoder.decode_whole(reply)
+            except Exception as error:  # noqa: BLE001 - see `fail`
+                decoder.fail(error)
+        stream, out = JsonStreamDecoder(parser, decoder), list[Event]()
+        stream.feed(body, out)
+        if not stream.finished:
+            stream.end(out)
+        return out
 
     def _add_pool(self, endpoint: str, query: Mapping[str, str]) -> HttpPool:
         """Creates a pool that starts and stops with the provider."""
