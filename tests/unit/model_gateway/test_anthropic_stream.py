@@ -15,9 +15,8 @@ from clawdbot_model_gateway.core.errors import (
     ProtocolViolation,
     RateLimited,
 )
-from clawdbot_servicekit.structs import to_plain
 
-from tests.support.anthropic_streams import read, reply_to, stream_decoder, whole
+from tests.support.anthropic_streams import calls_of, read, reply_to, stream_decoder, whole
 from tests.support.fake_anthropic import (
     PING,
     begin,
@@ -35,11 +34,6 @@ from tests.support.fake_anthropic import (
     usage,
 )
 from tests.support.generate_requests import check_grammar, finish_of, kinds, text_of
-
-
-def calls_of(events):
-    found = [part.tool_call for part in accumulate(events).message.parts if part.HasField("tool_call")]
-    return [(each.id, each.name, to_plain(each.arguments)) for each in found]
 
 
 def usage_of(events):
@@ -67,7 +61,9 @@ def test_each_piece_of_text_is_an_event():
         ("refusal", "refusal", False),
         ("pause_turn", "paused", False),
         ("compaction", "unknown", False),
-        ("stop", "unknown", False),
+        ("stop", "stop", False),
+        ("length", "length", True),
+        ("content_filter", "content_filter", False),
     ],
 )
 def test_each_stop_reason_has_its_finish_reason_and_is_passed_on(raw, reason, truncated):
@@ -323,3 +319,11 @@ def test_a_response_without_a_reply_is_an_error(nothing):
 def test_an_error_instead_of_a_reply_has_its_class():
     with pytest.raises(BackendOverloaded):
         whole(error_event("overloaded_error", "Overloaded"))
+
+
+def test_a_whole_reply_at_the_end_of_its_stream_repeats_nothing():
+    blocks = [*says("Yes."), *calls("clock_now", "{}", index=1)]
+    call = {"type": "tool_use", "id": "toolu_01", "name": "clock_now", "input": {}}
+    repeated = message({"type": "text", "text": "Yes."}, call, reason="tool_use")
+    events = reply_to(begin(), *blocks, repeated)
+    assert (text_of(events), len(calls_of(events)), finish_of(events)) == ("Yes.", 1, "tool_calls")

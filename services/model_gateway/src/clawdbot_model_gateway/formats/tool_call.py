@@ -17,6 +17,13 @@ _NO_ARGUMENTS: Final = frozenset({"", "null"})
 """What models send if a tool takes no arguments."""
 
 
+def call_from_json(call_id: str, name: str, arguments: Any) -> ToolCall | None:
+    """The call with these arguments: JSON text, as vendors document it, or an object; None for any other."""
+    if isinstance(arguments, str):
+        return call_from_text(call_id, name, arguments)
+    return call_from_object(call_id, name, arguments)
+
+
 def call_from_text(call_id: str, name: str, text: str) -> ToolCall | None:
     """The call with these arguments, as JSON; None if they are no JSON object, or half of one."""
     text = text.strip()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
+    FINISH_REASON_CONTENT_FILTER,
     FINISH_REASON_CONTEXT_FULL,
     FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
@@ -37,6 +38,11 @@ FINISH_REASONS: Final = {
     "tool_use": FINISH_REASON_TOOL_CALLS,
     "refusal": FINISH_REASON_REFUSAL,
     "pause_turn": FINISH_REASON_PAUSED,
+    # The words of Chat Completions, which servers that imitate the API pass on.
+    "stop": FINISH_REASON_STOP,
+    "length": FINISH_REASON_LENGTH,
+    "tool_calls": FINISH_REASON_TOOL_CALLS,
+    "content_filter": FINISH_REASON_CONTENT_FILTER,
 }
 """stop_reason → ours; any other is UNKNOWN."""
 COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
@@ -86,9 +92,9 @@ class ResponseDecoder(ReplyDecoder):
         self._end_reply(reason, out)
 
     def _decode_message(self, message: Mapping[str, Any], out: list[Event]) -> None:
-        """A whole reply: from a server that does not stream."""
+        """A whole reply: from a server that does not stream, or that ends a stream by repeating it."""
         self._decode_event({"type": "message_start", "message": message}, out)
-        for index, block in enumerate(message["content"]):
+        for index, block in enumerate([] if self.has_content else message["content"]):
             self._decode_event({"type": "content_block_start", "index": index, "content_block": block}, out)
             self._decode_event({"type": "content_block_stop", "index": index}, out)
         self._decode_event({"type": "message_delta", "delta": message}, out)
