@@ -15,6 +15,8 @@ from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly, 
 
 _NO_ARGUMENTS: Final = frozenset({"", "null"})
 """What models send if a tool takes no arguments."""
+PLACEHOLDERS: Final[tuple[Any, ...]] = (None, {}, [], "")
+"""What stands for the arguments of a call if they follow, or if it has none."""
 
 
 def call_from_json(call_id: str, name: str, arguments: Any) -> ToolCall | None:

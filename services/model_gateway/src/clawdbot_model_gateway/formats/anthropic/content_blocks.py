@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner
-from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_json
+from clawdbot_model_gateway.formats.tool_call import PLACEHOLDERS, CallIds, call_from_json
 from clawdbot_model_gateway.formats.vendor_json import as_string
-
-_PLACEHOLDERS: Final[tuple[Any, ...]] = (None, {}, [], "")
-"""What a call starts with if its arguments follow, or if it has none."""
 
 
 class _PartialCall:
@@ -140,7 +137,7 @@ class ContentBlocks:
         if call is None and len(self._open_calls) == 1:
             # Under another block's index: there is only one call that they can belong to.
             (call,) = self._open_calls.values()
-        if fragment in _PLACEHOLDERS:
+        if fragment in PLACEHOLDERS:
             return
         if call is None:
             self._strays = True
@@ -164,7 +161,7 @@ class ContentBlocks:
             self._calls.append(call)
             out.append(events.tool_call_started(call.index, call.id, call.name))
         self._open_calls[index] = call
-        if block.get("input") not in _PLACEHOLDERS:
+        if block.get("input") not in PLACEHOLDERS:
             call.given = block["input"]
 
     def _repeated(self, key: tuple[Any, Any, str]) -> _PartialCall | None:

@@ -15,7 +15,7 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.responses import thought_signatures
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner, well_formed
-from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_text
+from clawdbot_model_gateway.formats.tool_call import PLACEHOLDERS, CallIds, call_from_json, call_from_text
 from clawdbot_model_gateway.formats.vendor_json import as_string
 
 UNSUPPORTED_ITEMS: Final = frozenset(
@@ -27,20 +27,31 @@ UNSUPPORTED_ITEMS: Final = frozenset(
 """Items that ask the caller for something that our reply has no part for."""
 
 
+class _Text:
+    """One text of an item."""
+
+    def __init__(self) -> None:
+        self.joiner = TextJoiner()
+        self.sent = ""
+        """What was sent as events: without the beginning of a cut character, unlike the deltas."""
+
+
 class _Item:
     """One item."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.ids: set[str] = set()
-        self.texts: dict[tuple[str, int], str] = {}
-        """(Type of text, index in the item) → the text that was sent as events."""
+        self.texts: dict[tuple[str, int], _Text] = {}
+        """(Type of text, index in the item) → the text."""
         self.done = False
         self.call_index = -1
         """Of a tool call whose first event was sent."""
         self.call_id = ""
         self.name = ""
         self.arguments = ""
+        self.given: Any = None
+        """Arguments that came at once and do not continue the deltas: they count if those are no object."""
         self.text = TextJoiner()
         self.sent = 0
         """Characters of the arguments that were sent as events."""
@@ -67,6 +78,8 @@ class OutputItems:
         item = self._item(event, data, as_string(data.get("type")))
         if item.kind == "function_call":
             self._start_call(item, data, out)
+            if data.get("arguments") not in PLACEHOLDERS:
+                item.given = data["arguments"]
 
     def text_delta(self, text_type: str, event: Mapping[str, Any], out: list[Event]) -> None:
         """A fragment of a text of this type."""
@@ -82,9 +95,14 @@ class OutputItems:
     def arguments_delta(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """A fragment of a call's arguments."""
         item = self._item(event, {}, "function_call")
-        if not item.done:
-            item.arguments += item.text.add(as_string(event.get("delta")))
+        fragment = event.get("delta")
+        if item.done or fragment in PLACEHOLDERS:
+            return
+        if isinstance(fragment, str):
+            item.arguments += item.text.add(fragment)
             self._send_arguments(item, out)
+        else:
+            item.given = fragment
 
     def arguments_done(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """The arguments are complete; the end of the item follows."""
@@ -123,9 +141,16 @@ class OutputItems:
         strays = any(item.arguments and item.call_index < 0 for item in calls)
         for item in calls:
             # Arguments without a call may be those of one that has none.
-            if completed and not item.done and item.call_index >= 0 and (item.arguments or not strays):
+            has_its_own = item.arguments or item.given is not None or not strays
+            if completed and not item.done and has_its_own:
                 self._finish_call(item, out)
             yield item.done
+
+    def finish_texts(self, out: list[Event]) -> None:
+        """Adds U+FFFD for each character whose rest never came."""
+        for item in self._items:
+            for (text_type, _), text in item.texts.items():
+                self._show(text_type, text, text.joiner.end(), out)
 
     def _item(self, event: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> _Item:
         index = event.get("output_index")
@@ -158,25 +183,37 @@ class OutputItems:
     def _add_text(self, item: _Item, text_type: str, index: int, fragment: str, out: list[Event]) -> None:
         if not fragment or item.done:
             return
-        key = (text_type, index)
-        if text_type in _REASONING_TEXTS:
-            if item.texts and key not in item.texts:
+        text = item.texts.get((text_type, index))
+        if text is None:
+            if item.texts and text_type in _REASONING_TEXTS:
                 out.append(events.reasoning_delta("\n\n"))
-            self._text.add_reasoning(fragment, out)
-        else:
-            self.refused = self.refused or text_type == "refusal"
-            self._text.add(fragment, out)
-        item.texts[key] = item.texts.get(key, "") + fragment
+            text = item.texts[text_type, index] = _Text()
+        self.refused = self.refused or text_type == "refusal"
+        self._show(text_type, text, text.joiner.add(fragment), out)
 
-    def _complete_text(self, item: _Item, text_type: str, index: int, text: str, out: list[Event]) -> None:
+    def _show(self, text_type: str, text: _Text, piece: str, out: list[Event]) -> None:
+        if not piece:
+            return
+        text.sent += piece
+        if text_type in _REASONING_TEXTS:
+            self._text.add_reasoning(piece, out)
+        else:
+            self._text.add(piece, out)
+
+    def _complete_text(self, item: _Item, text_type: str, index: int, whole: str, out: list[Event]) -> None:
         """Adds what no delta has sent. If the text differs from its deltas, the deltas count."""
-        sent = item.texts.get((text_type, index), "")
-        if text.startswith(sent):
-            self._add_text(item, text_type, index, text[len(sent) :], out)
+        whole, text = well_formed(whole), item.texts.get((text_type, index))
+        if text is None:
+            self._add_text(item, text_type, index, whole, out)
+        elif not item.done and whole.startswith(text.sent):
+            text.joiner = TextJoiner()  # A character that was cut is in the rest.
+            self._show(text_type, text, whole[len(text.sent) :], out)
 
     def _complete_message(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
-        for index, part in enumerate(_objects(data.get("content"))):
-            text_type = as_string(part.get("type"))
+        content = data.get("content")
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else _objects(content)
+        for index, part in enumerate(parts):
+            text_type = _TYPE_OF_TEXT.get(as_string(part.get("type")), "")
             if text_type in _MESSAGE_TEXTS:
                 text = as_string(part.get("refusal" if text_type == "refusal" else "text"))
                 self._complete_text(item, text_type, index, text, out)
@@ -211,11 +248,16 @@ class OutputItems:
         self._send_arguments(item, out)
 
     def _complete_arguments(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
-        item.arguments += item.text.end()
-        arguments = well_formed(as_string(data.get("arguments")))
-        if not item.done and arguments.startswith(item.arguments):
-            item.arguments = arguments
+        arguments = data.get("arguments")
+        if item.done or arguments in PLACEHOLDERS:
+            return
+        whole = well_formed(as_string(arguments))
+        if whole and whole.startswith(item.arguments):
+            item.text = TextJoiner()  # A character that was cut is in the rest.
+            item.arguments = whole
             self._send_arguments(item, out)
+        else:
+            item.given = arguments
 
     def _send_arguments(self, item: _Item, out: list[Event]) -> None:
         unsent = item.arguments[item.sent :]
@@ -224,9 +266,20 @@ class OutputItems:
             out.append(events.tool_call_delta(item.call_index, unsent))
 
     def _finish_call(self, item: _Item, out: list[Event]) -> None:
-        call = call_from_text(item.call_id, item.name, item.arguments)
-        if call is None or item.call_index < 0:
+        if item.call_index < 0:
             return
+        item.arguments += item.text.end()
+        self._send_arguments(item, out)
+        call = None
+        if item.arguments or item.given is None:
+            call = call_from_text(item.call_id, item.name, item.arguments)
+        if call is None and item.given is not None:
+            call = call_from_json(item.call_id, item.name, item.given)
+        if call is None:
+            return
+        if not item.arguments:
+            item.arguments = call.arguments_json
+            self._send_arguments(item, out)
         item.done = True
         out.append(events.tool_call_done(item.call_index, call))
 
@@ -238,6 +291,8 @@ _ITEM_OF_TEXT: Final = {
     **dict.fromkeys(_REASONING_TEXTS, "reasoning"),
 }
 """Type of text → type of the item that contains it."""
+_TYPE_OF_TEXT: Final = {"text": "output_text", **{each: each for each in _ITEM_OF_TEXT}}
+"""Type of a part → type of its text. Servers that imitate the API also say "text"."""
 
 _COMPLETERS: Final[Mapping[str, Callable[[OutputItems, _Item, Mapping[str, Any], list[Event]], None]]] = {
     "message": OutputItems._complete_message,  # noqa: SLF001 - its own table
