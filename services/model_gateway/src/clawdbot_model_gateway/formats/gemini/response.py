@@ -22,16 +22,17 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.gemini.usage import decode_usage, merge_counts
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
-from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_object
-from clawdbot_model_gateway.formats.vendor_json import as_string
+from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_json
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
     "STOP": FINISH_REASON_STOP,
     "MAX_TOKENS": FINISH_REASON_LENGTH,
     **dict.fromkeys(
-        ("SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "RECITATION", "LANGUAGE"),
+        ("SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "RECITATION", "LANGUAGE", "MODEL_ARMOR"),
         FINISH_REASON_CONTENT_FILTER,
     ),
     **dict.fromkeys(
@@ -41,7 +42,7 @@ FINISH_REASONS: Final = {
     **dict.fromkeys(
         (
             *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"),
-            *("NO_IMAGE", "OTHER"),
+            *("MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE", "NO_IMAGE", "OTHER"),
         ),
         FINISH_REASON_MODEL_ERROR,
     ),
@@ -123,8 +124,8 @@ class ResponseDecoder(ReplyDecoder):
     def _decode_part(self, part: Mapping[str, Any], out: list[Event]) -> None:
         signature = thought_signatures.wrap(part.get("thoughtSignature"))
         call = part.get("functionCall")
-        if isinstance(call, dict):
-            self._decode_call(call, signature, out)
+        if call is not None:
+            self._decode_call(as_object(call), signature, out)
             return
         text = as_string(part.get("text"))
         if part.get("thought") is True:
@@ -145,7 +146,7 @@ class ResponseDecoder(ReplyDecoder):
         self._calls += 1
         call_id = self._ids.unique(call.get("id"))
         out.append(events.tool_call_started(index, call_id, name))
-        done = call_from_object(call_id, name, arguments)
+        done = call_from_json(call_id, name, arguments)
         if done is None:
             self._broken_call = True
             return
@@ -162,5 +163,5 @@ def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:
 
 
 def _reason(value: Any) -> str:
-    text = value if isinstance(value, str) else ""
-    return "" if text in UNSET_REASONS else text
+    text = as_string(value)
+    return "" if text in UNSET_REASONS else well_formed(text)
