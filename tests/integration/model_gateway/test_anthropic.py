@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TOOL_CALLS
@@ -25,6 +26,7 @@ from tests.support.fake_anthropic import (
     error,
     error_event,
     fake_anthropic,
+    message,
     reply,
     says,
     sse,
@@ -61,6 +63,15 @@ async def test_replies_arrive_with_and_without_streaming(served):
     assert (whole.message.parts[0].text, whole.model, whole.backend) == ("Good evening.", MODEL, "anthropic")
     assert (whole.usage.input_tokens, whole.usage.output_tokens) == (7, 3)
     assert whole.usage.provenance == UsageProvenance.USAGE_PROVENANCE_REPORTED
+
+
+@METHODS
+async def test_a_whole_reply_may_begin_with_a_byte_order_mark(served, backend, method):
+    body = b"\xef\xbb\xbf" + json.dumps(message({"type": "text", "text": "Hi"})).encode()
+    backend.will(Answer([body], content_type="application/json"))
+    result = await served.client.run(asks(), method)
+    reply = result if method == "generate" else accumulate(result)
+    assert reply.message.parts[0].text == "Hi"
 
 
 @METHODS

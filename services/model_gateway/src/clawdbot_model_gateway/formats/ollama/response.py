@@ -28,6 +28,8 @@ from clawdbot_model_gateway.http import ErrorMapper
 FINISH_REASONS: Final = {
     "stop": FINISH_REASON_STOP,
     "length": FINISH_REASON_LENGTH,
+    # Of servers that imitate the API.
+    "tool_calls": FINISH_REASON_TOOL_CALLS,
 }
 """done_reason → ours; any other, such as "load" and "unload", is UNKNOWN. Ollama leaves it empty if its own
 connection to the model broke."""
@@ -52,7 +54,13 @@ class ResponseDecoder(ReplyDecoder):
         self._counted_prompt = False
 
     @override
-    def decode(self, chunk: Any, _name: bytes, out: list[Event]) -> None:
+    def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
+        if isinstance(chunk, list) and chunk:
+            # All lines of the stream at once.
+            for each in chunk:
+                if not self.ended:
+                    self.decode(each, name, out)
+            return
         if not isinstance(chunk, dict):
             raise ProtocolViolation("a line of the stream is not a JSON object")
         if chunk.get("error"):
@@ -80,8 +88,9 @@ class ResponseDecoder(ReplyDecoder):
         reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
         self._end_text(reason, out)
         complete = [*self._calls.finish(out)]
-        if reason == FINISH_REASON_STOP and complete:
-            reason = FINISH_REASON_TOOL_CALLS if all(complete) else FINISH_REASON_MODEL_ERROR
+        if reason == FINISH_REASON_TOOL_CALLS or (reason == FINISH_REASON_STOP and complete):
+            runnable = bool(complete) and all(complete)
+            reason = FINISH_REASON_TOOL_CALLS if runnable else FINISH_REASON_MODEL_ERROR
         self._end_reply(reason, out, partial_usage=not self._counted_prompt)
 
     def _take_counts(self, chunk: dict[str, Any]) -> None:
