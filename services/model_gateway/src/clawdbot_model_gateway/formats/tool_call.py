@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from typing import Any, Final
 
@@ -82,9 +83,19 @@ class CallIds:
         """The vendor's id; a new one if there is none, or, made from it, if it is taken."""
         call_id = well_formed(as_string(vendor_id)) or f"{self._prefix}_{secrets.token_hex(12)}"
         while call_id in self._used:
-            call_id = f"{self._prefix}_{hashlib.sha256(call_id.encode()).hexdigest()[:24]}"
+            call_id = _made_from(call_id, self._prefix)
         self._used.add(call_id)
         return call_id
+
+
+def allowed_id(call_id: str, allowed: re.Pattern[str]) -> str:
+    """An id that a vendor allows; the same for the call and its result."""
+    return call_id if allowed.fullmatch(call_id) else _made_from(call_id, "call")
+
+
+def _made_from(call_id: str, prefix: str) -> str:
+    """Another id, the same every time: vendors' caches know the conversation by its bytes."""
+    return f"{prefix}_{hashlib.sha256(call_id.encode()).hexdigest()[:24]}"
 
 
 def _without_halves(value: Any) -> Any:
