@@ -72,6 +72,16 @@ def structured_text(result: ToolResult) -> str:
     return to_json(result.structured).decode() if result.HasField("structured") else ""
 
 
+def allowed_id(call_id: str, allowed: re.Pattern[str]) -> str:
+    """An id that a vendor allows; the same for the call and its result."""
+    return call_id if allowed.fullmatch(call_id) else _made_from(call_id, "call")
+
+
+def _made_from(call_id: str, prefix: str) -> str:
+    """Another id, the same every time: vendors' caches know the conversation by its bytes."""
+    return f"{prefix}_{hashlib.sha256(call_id.encode()).hexdigest()[:24]}"
+
+
 class CallIds:
     """The ids of one reply's calls. Each is unique: some vendors send the same one twice, or none."""
 
@@ -86,16 +96,6 @@ class CallIds:
             call_id = _made_from(call_id, self._prefix)
         self._used.add(call_id)
         return call_id
-
-
-def allowed_id(call_id: str, allowed: re.Pattern[str]) -> str:
-    """An id that a vendor allows; the same for the call and its result."""
-    return call_id if allowed.fullmatch(call_id) else _made_from(call_id, "call")
-
-
-def _made_from(call_id: str, prefix: str) -> str:
-    """Another id, the same every time: vendors' caches know the conversation by its bytes."""
-    return f"{prefix}_{hashlib.sha256(call_id.encode()).hexdigest()[:24]}"
 
 
 def _without_halves(value: Any) -> Any:
