@@ -250,6 +250,14 @@ def test_a_reply_that_failed_without_content_is_an_error_even_if_no_reason_is_gi
         decode_whole(response(status="failed", error=error))
 
 
+@pytest.mark.parametrize("code", ["invalid_request_error", "invalid_prompt_size", "server_error", None])
+def test_a_message_that_says_more_than_the_code_decides(code):
+    error = {"code": code, "message": "Your input exceeds the context window of this model."}
+    for sent in ([{"type": "error", **error}], [ended(status="failed", error=error)]):
+        with pytest.raises(ContextTooLong):
+            read(sse(*sent))
+
+
 def test_a_failed_reply_keeps_the_text_before_its_end():
     end = ended(status="failed", error={"code": "server_error", "message": "x"})
     events = reply_to(*BEGUN, end)

@@ -152,14 +152,17 @@ class ResponseDecoder(ReplyDecoder):
         self.ended = True
 
     def _error(self, payload: Mapping[str, Any]) -> ModelError:
+        found = self._errors.from_payload(payload)
         error = payload.get("error")
         error = error if isinstance(error, dict) else payload
         code = str(error.get("code") or "")
-        request_error = code.startswith(REQUEST_ERROR_PREFIXES) and code != "invalid_api_key"
-        if request_error or code.endswith(POLICY_ERROR_SUFFIXES):
+        if not isinstance(found, BackendFailed):
+            # Its message, or a code that all vendors share, says more.
+            return found
+        if code.startswith(REQUEST_ERROR_PREFIXES) or code.endswith(POLICY_ERROR_SUFFIXES):
             shown = self._errors.sanitize(f"{code}: {error.get('message') or ''}")
             return RequestRefused("the backend refused the request", quote=shown)
-        return self._errors.from_payload(payload)
+        return found
 
 
 EventHandler = Callable[[OutputItems, Mapping[str, Any], list[Event]], None]
