@@ -232,6 +232,14 @@ def test_later_counts_replace_earlier_ones():
     assert (counted.input_tokens, counted.output_tokens) == (7, 3)
 
 
+def test_input_written_to_the_cache_may_be_reported_by_how_long_it_is_kept():
+    kept = {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30}
+    for total in (None, 50):
+        counts = usage(7, 1, cache_creation=kept, cache_creation_input_tokens=total)
+        events = whole(message({"type": "text", "text": "Yes."}, usage=counts))
+        assert (usage_of(events).input_tokens, usage_of(events).cache_write_tokens) == (57, 50)
+
+
 @pytest.mark.parametrize("nonsense", [None, "many", [], {"input_tokens": -3, "output_tokens": "2"}])
 def test_invalid_usage_counts_nothing(nonsense):
     first = {"type": "message_start", "message": message(reason=None, usage=nonsense)}
@@ -319,6 +327,20 @@ def test_a_response_without_a_reply_is_an_error(nothing):
 def test_an_error_instead_of_a_reply_has_its_class():
     with pytest.raises(BackendOverloaded):
         whole(error_event("overloaded_error", "Overloaded"))
+
+
+def test_a_text_alone_may_be_the_content_of_a_whole_reply():
+    events = whole({**message(), "content": "Yes."})
+    assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+
+
+def test_an_events_name_counts_if_its_data_has_no_type():
+    events = [begin(), *says("Yes."), *calls("clock_now", "{}", index=1), *end("tool_use")]
+    stream = "".join(
+        f"event: {each['type']}\ndata: {json.dumps({key: each[key] for key in each if key != 'type'})}\n\n"
+        for each in events
+    )
+    assert accumulate(read(stream.encode())) == accumulate(reply_to(*events))
 
 
 def test_a_whole_reply_at_the_end_of_its_stream_repeats_nothing():

@@ -101,6 +101,20 @@ def test_a_filtered_reply_keeps_its_text():
     assert (text_of(events), finish_of(events)) == ("Take the", "content_filter")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"parts": {"text": "Yes."}},
+        [{"parts": [{"text": "Yes."}]}],
+        [{"parts": {"text": "Ye"}}, {"parts": {"text": "s."}}],
+    ],
+)
+def test_a_list_of_one_may_be_left_out_or_be_one_too_many(content):
+    chunk_of = {"candidates": [{"content": content, "finishReason": "STOP"}]}
+    for events in (reply_to(chunk_of), whole(chunk_of)):
+        assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+
+
 def test_a_candidate_without_an_index_is_the_first_and_others_are_ignored():
     first, other = chunk({"text": "Yes."}, finish="STOP"), chunk({"text": "No."}, finish="SAFETY")
     del first["candidates"][0]["index"]

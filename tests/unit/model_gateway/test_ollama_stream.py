@@ -243,8 +243,9 @@ def test_an_error_in_the_stream_comes_after_the_text_before_it(message, error_cl
     assert message.split()[0] in raised.value.detail
 
 
-def test_the_error_of_a_remote_model_keeps_its_status():
-    limited = {"StatusCode": 429, "Status": "429 Too Many Requests", "error": "weekly limit reached"}
+@pytest.mark.parametrize("field", ["StatusCode", "status_code"])
+def test_the_error_of_a_remote_model_keeps_its_status(field):
+    limited = {field: 429, "Status": "429 Too Many Requests", "error": "weekly limit reached"}
     with pytest.raises(RateLimited, match="weekly limit"):
         read(ndjson(line({"content": "Good"}), limited))
 

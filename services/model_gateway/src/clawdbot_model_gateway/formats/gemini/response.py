@@ -110,11 +110,9 @@ class ResponseDecoder(ReplyDecoder):
         self._end_reply(reason, out)
 
     def _decode_candidate(self, candidate: Mapping[str, Any], out: list[Event]) -> None:
-        content = candidate.get("content")
-        parts = content.get("parts") if isinstance(content, dict) else None
         before = len(out)
-        for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, dict):
+        for content in _objects(candidate.get("content")):
+            for part in _objects(content.get("parts")):
                 self._decode_part(part, out)
         if candidate.get("error"):
             raise self._errors.from_payload(candidate)
@@ -160,6 +158,11 @@ def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:
     if not isinstance(candidates, list):
         return None
     return next((each for each in candidates if isinstance(each, dict) and not each.get("index")), None)
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list, or the only one: some servers that imitate the API leave out a list of one."""
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
 
 
 def _reason(value: Any) -> str:

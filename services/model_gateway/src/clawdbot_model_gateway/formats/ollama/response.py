@@ -113,7 +113,7 @@ class ResponseDecoder(ReplyDecoder):
 
 def _error_payload(chunk: dict[str, Any]) -> dict[str, Any]:
     """The error in the form with a status, which the errors of remote models have."""
-    status = chunk.get("StatusCode")
+    status = chunk.get("StatusCode", chunk.get("status_code"))
     return {"error": {"code": status, "message": chunk["error"]}} if isinstance(status, int) else chunk
 
 
