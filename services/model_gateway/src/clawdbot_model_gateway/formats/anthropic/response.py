@@ -142,10 +142,10 @@ class ResponseDecoder(ReplyDecoder):
 def _decode_usage(usage: Mapping[str, Any]) -> Usage:
     """One report. Later ones are totals of the whole reply, too."""
     read, written = count_in(usage, "cache_read_input_tokens"), count_in(usage, "cache_creation_input_tokens")
-    # Some servers report only how much of it is kept for how long.
-    written = written or sum(
-        count_in({"": each}, "") for each in as_object(usage.get("cache_creation")).values()
-    )
+    if not written:
+        # Some servers report only how much of it is kept for how long.
+        kept = as_object(usage.get("cache_creation"))
+        written = sum(count_in(kept, name) for name in kept)
     return Usage(
         # The vendor's own input_tokens leave out the tokens read from its cache and written to it.
         input_tokens=count_in(usage, "input_tokens") + read + written,
