@@ -329,6 +329,18 @@ def test_an_error_instead_of_a_reply_has_its_class():
         whole(error_event("overloaded_error", "Overloaded"))
 
 
+def test_a_delta_without_a_type_is_known_by_its_field():
+    blocks = [*thinks("hm"), *says("Yes.", index=1), *calls("clock_now", "{}", index=2)]
+    bare = [
+        {**each, "delta": {key: value for key, value in each["delta"].items() if key != "type"}}
+        if "delta" in each
+        else each
+        for each in blocks
+    ]
+    expected = accumulate(reply_to(begin(), *blocks, *end("tool_use")))
+    assert accumulate(reply_to(begin(), *bare, *end("tool_use"))) == expected
+
+
 def test_a_text_alone_may_be_the_content_of_a_whole_reply():
     events = whole({**message(), "content": "Yes."})
     assert (text_of(events), finish_of(events)) == ("Yes.", "stop")

@@ -101,6 +101,13 @@ def test_a_filtered_reply_keeps_its_text():
     assert (text_of(events), finish_of(events)) == ("Take the", "content_filter")
 
 
+@pytest.mark.parametrize("index", ["0", None, -1, "x", [], 0.0])
+def test_a_candidate_whose_index_is_no_number_is_the_first(index):
+    first = chunk({"text": "Yes."}, finish="STOP")
+    first["candidates"][0]["index"] = index
+    assert text_of(reply_to(first)) == "Yes."
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -159,7 +166,7 @@ def test_a_hundred_kilobytes_of_arguments_arrive_complete():
 
 
 def test_arguments_may_be_text_or_missing():
-    for args, expected in (('{"people": 4}', {"people": 4}), ("", {}), (None, {}), ({}, {})):
+    for args, expected in (('{"people": 4}', {"people": 4}), ("", {}), (None, {}), ({}, {}), ([], {})):
         events = reply_to(chunk(call("clock_now", args), finish="STOP"))
         assert [to_plain(each.arguments) for each in calls_of(events)] == [expected]
         assert finish_of(events) == "tool_calls"

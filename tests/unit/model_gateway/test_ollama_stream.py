@@ -180,7 +180,14 @@ def test_a_call_without_an_id_gets_one():
     assert first != second
 
 
-@pytest.mark.parametrize("nothing", [None, {}, ""])
+def test_a_call_may_come_without_its_list():
+    (alone,) = call("clock_now", {"zone": 1})["tool_calls"]
+    events = reply_to(line({"tool_calls": alone}), last())
+    assert finish_of(events) == "tool_calls"
+    assert accumulate(events).message.parts[0].tool_call.arguments_json == '{"zone":1}'
+
+
+@pytest.mark.parametrize("nothing", [None, {}, "", []])
 def test_missing_arguments_are_an_empty_object(nothing):
     events = reply_to(line(call("clock_now", nothing)), last())
     assert not accumulate(events).message.parts[0].tool_call.arguments.fields

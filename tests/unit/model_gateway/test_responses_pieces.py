@@ -8,7 +8,16 @@ import pytest
 from clawdbot_model_client.accumulator import accumulate
 from clawdbot_servicekit.structs import to_plain
 
-from tests.support.fake_responses import call, created, ended, event, message, reasoning, response
+from tests.support.fake_responses import (
+    call,
+    created,
+    ended,
+    event,
+    item_events,
+    message,
+    reasoning,
+    response,
+)
 from tests.support.generate_requests import check_grammar, finish_of, text_of
 from tests.support.responses_streams import reply_to, response_decoder
 
@@ -95,6 +104,77 @@ def test_text_of_servers_that_imitate_the_api_is_read(content):
 def test_a_stream_may_end_as_that_of_the_realtime_api_does():
     events = reply_to(created(), event("done", response=response(message("Yes."))))
     assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+
+
+# Items that servers number in their own way
+
+BOOK, CLOCK = call("tables_reserve", '{"people": 4}'), call("clock_now", "{}", "call_2")
+SAID = message("Good evening.")
+
+
+def renumbered(events, **fields):
+    """The events with other values of these fields, where they have them."""
+    return [{**each, **{name: value for name, value in fields.items() if name in each}} for each in events]
+
+
+@pytest.mark.parametrize("last", [ended(), ended(SAID, BOOK, CLOCK), ended(BOOK, CLOCK), ended(SAID)])
+@pytest.mark.parametrize("index", [0, 7, -1])
+def test_all_items_may_have_one_index(last, index):
+    sent = [each for item in (SAID, BOOK, CLOCK) for each in item_events(0, item)]
+    events = reply_to(created(), *renumbered(sent, output_index=index), last)
+    assert text_of(events) == "Good evening."
+    assert calls_of(events) == [{"people": 4}, {}]
+
+
+@pytest.mark.parametrize("index", [0, 5, -1, True, "1", None])
+@pytest.mark.parametrize("at", range(4))
+def test_one_event_of_a_call_may_have_another_index(index, at):
+    called = item_events(1, BOOK, size=99)
+    called[at : at + 1] = renumbered(called[at : at + 1], output_index=index)
+    events = reply_to(created(), *item_events(0, SAID), *called, ended(SAID, BOOK))
+    assert text_of(events) == "Good evening."
+    assert calls_of(events) == [{"people": 4}]
+
+
+@pytest.mark.parametrize("index", [0, 5, -1])
+def test_the_end_of_a_message_may_have_another_index(index):
+    *sent, done = item_events(0, SAID)
+    events = reply_to(
+        created(), *sent, *renumbered([done], output_index=index), *item_events(1, BOOK), ended()
+    )
+    assert text_of(events) == "Good evening."
+    assert calls_of(events) == [{"people": 4}]
+
+
+@pytest.mark.parametrize("items", [(SAID, BOOK, CLOCK), (CLOCK, SAID, BOOK)])
+@pytest.mark.parametrize("ids", [True, False])
+def test_the_end_may_repeat_the_items_in_another_order_or_without_some(items, ids):
+    sent = [each for index, item in enumerate(items) for each in item_events(index, item)]
+    repeated = [{**each, "id": each["id"] if ids else f"other_{each['id']}"} for each in (BOOK, CLOCK, SAID)]
+    for last in (repeated, repeated[1:], repeated[:1], []):
+        events = reply_to(created(), *sent, ended(*last))
+        assert text_of(events) == "Good evening."
+        assert len(calls_of(events)) == 2
+
+
+@pytest.mark.parametrize("kind", ["function", "tool_call", ""])
+def test_a_call_whose_first_event_has_another_type_is_a_call(kind):
+    added, *rest = item_events(0, BOOK)
+    added["item"] = {**added["item"], "type": kind}
+    for last in (ended(BOOK), ended()):
+        events = reply_to(created(), added, *rest, last)
+        assert calls_of(events) == [{"people": 4}]
+
+
+def test_texts_of_all_items_may_be_counted_together():
+    sent = renumbered(item_events(0, SAID), content_index=3)
+    assert text_of(reply_to(created(), *sent, ended(SAID))) == "Good evening."
+
+
+@pytest.mark.parametrize("odd", [[], {}, 5, None, True])
+def test_an_id_of_another_type_is_none(odd):
+    events = reply_to(created(), *item_events(0, SAID), ended({**SAID, "id": odd}))
+    assert text_of(events) == "Good evening."
 
 
 # Arguments

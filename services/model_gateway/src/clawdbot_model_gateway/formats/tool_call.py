@@ -24,7 +24,7 @@ def call_from_json(call_id: str, name: str, arguments: Any) -> ToolCall | None:
     """The call with these arguments: JSON text, as vendors document it, or an object; None for any other."""
     if isinstance(arguments, str):
         return call_from_text(call_id, name, arguments)
-    return call_from_object(call_id, name, arguments)
+    return call_from_object(call_id, name, {} if arguments in PLACEHOLDERS else arguments)
 
 
 def call_from_text(call_id: str, name: str, text: str) -> ToolCall | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
@@ -11,6 +11,14 @@ from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner
 from clawdbot_model_gateway.formats.tool_call import PLACEHOLDERS, CallIds, call_from_json
 from clawdbot_model_gateway.formats.vendor_json import as_string
+
+DELTAS: Final = {
+    "text_delta": "text",
+    "input_json_delta": "partial_json",
+    "thinking_delta": "thinking",
+    "signature_delta": "signature",
+}
+"""Type of a delta → the field with what it adds, which says the type where a server does not."""
 
 
 class _PartialCall:
@@ -93,7 +101,7 @@ class ContentBlocks:
 
     def delta(self, index: Any, delta: dict[str, Any], out: list[Event]) -> None:
         """A block grows."""
-        kind = delta.get("type")
+        kind = delta.get("type") or next((kind for kind, field in DELTAS.items() if field in delta), None)
         if kind == "text_delta":
             self._text.add(as_string(delta.get("text")), out)
         elif kind == "input_json_delta":

@@ -25,7 +25,7 @@ from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_json
-from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -155,9 +155,7 @@ class ResponseDecoder(ReplyDecoder):
 
 def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:
     """The candidate with index 0: we ask for one."""
-    if not isinstance(candidates, list):
-        return None
-    return next((each for each in candidates if isinstance(each, dict) and not each.get("index")), None)
+    return next((each for each in _objects(candidates) if count_in(each, "index") == 0), None)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

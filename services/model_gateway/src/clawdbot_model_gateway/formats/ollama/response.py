@@ -22,6 +22,7 @@ from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
+from clawdbot_model_gateway.formats.tool_call import PLACEHOLDERS
 from clawdbot_model_gateway.formats.vendor_json import as_string, count_in, dump_exactly
 from clawdbot_model_gateway.http import ErrorMapper
 
@@ -107,6 +108,8 @@ class ResponseDecoder(ReplyDecoder):
         if content:
             self._text.add(content, out)
         calls = message.get("tool_calls")
+        if isinstance(calls, dict):
+            calls = [calls]
         if isinstance(calls, list):
             self._calls.add(list(map(_chat_tool_call, calls)), out)
 
@@ -125,5 +128,7 @@ def _chat_tool_call(call: Any) -> Any:
     if not isinstance(call, dict) or not isinstance(function := call.get("function"), dict):
         return call
     arguments = function.get("arguments")
+    if arguments in PLACEHOLDERS:
+        arguments = ""
     text = arguments if isinstance(arguments, str) else dump_exactly(arguments)
     return {"id": call.get("id"), "function": {"name": function.get("name"), "arguments": text}}
