@@ -129,6 +129,6 @@ def _chat_tool_call(call: Any) -> Any:
         return call
     arguments = function.get("arguments")
     if arguments in PLACEHOLDERS:
-        arguments = ""
+        arguments = {}
     text = arguments if isinstance(arguments, str) else dump_exactly(arguments)
     return {"id": call.get("id"), "function": {"name": function.get("name"), "arguments": text}}
