@@ -6,6 +6,7 @@ server spreads over several lines, for people to read, is one record as well.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 
@@ -13,6 +14,7 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.formats.json_stream import Record, RecordParser
+from clawdbot_model_gateway.formats.vendor_json import load_exactly
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 """A line that never ends must not fill the memory."""
@@ -60,7 +62,10 @@ class LineParser(RecordParser):
 
 
 class DocumentParser(RecordParser):
-    """Parses one stream of JSON documents. Each begins on a line of its own, and most are one line."""
+    """Parses one stream of JSON documents. Each begins on a line of its own, and most are one line.
+
+    The records are the documents; of a list, what is in it.
+    """
 
     def __init__(self) -> None:
         self._lines = LineParser()
@@ -77,7 +82,7 @@ class DocumentParser(RecordParser):
     @override
     def end(self) -> list[Record]:
         records = self._join(self._lines.end())
-        return [*records, self._pop()] if self._begun else records
+        return [*records, *self._pop()] if self._begun else records
 
     def _join(self, lines: list[Record]) -> list[Record]:
         documents: list[Record] = []
@@ -87,7 +92,7 @@ class DocumentParser(RecordParser):
                 continue
             self._append(line.data)
             if self._depth <= 0:
-                documents.append(self._pop())
+                documents += self._pop()
         return documents
 
     def _append(self, line: bytes) -> None:
@@ -101,11 +106,11 @@ class DocumentParser(RecordParser):
         if self._size > MAX_LINE_BYTES:
             raise ProtocolViolation(f"a document of the stream is longer than {MAX_LINE_BYTES} bytes")
 
-    def _pop(self) -> Record:
+    def _pop(self) -> list[Record]:
         document = b"\n".join(self._begun)
         self._begun.clear()
         self._depth = self._size = 0
-        return Record(document)
+        return _records_of(document)
 
 
 def _stands_alone(line: bytes) -> bool:
@@ -113,3 +118,14 @@ def _stands_alone(line: bytes) -> bool:
     if line[:1] == b"{":
         return line[-1:] == b"}" and line.count(b"{") == line.count(b"}")
     return line[:1] != b"["
+
+
+def _records_of(document: bytes) -> list[Record]:
+    if document[:1] == b"[":
+        try:
+            elements = load_exactly(document)
+        except (ValueError, RecursionError):
+            elements = []
+        if elements:
+            return [Record(json.dumps(each).encode()) for each in elements]
+    return [Record(document)]

@@ -55,13 +55,7 @@ class ResponseDecoder(ReplyDecoder):
         self._counted_prompt = False
 
     @override
-    def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
-        if isinstance(chunk, list) and chunk:
-            # All lines of the stream at once.
-            for each in chunk:
-                if not self.ended:
-                    self.decode(each, name, out)
-            return
+    def decode(self, chunk: Any, _name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("a line of the stream is not a JSON object")
         if chunk.get("error"):
