@@ -7,7 +7,7 @@ import json
 
 import pytest
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TOOL_CALLS
-from clawdbot.common.v1.message_pb2 import ROLE_TOOL, Message, Part, ToolResult
+from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, Part, ToolCall, ToolResult
 from clawdbot.common.v1.usage_pb2 import UsageProvenance
 from clawdbot.model_gateway.v1.generation_pb2 import REASONING_EFFORT_LOW
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
@@ -63,6 +63,23 @@ async def test_replies_arrive_with_and_without_streaming(served):
     assert (whole.message.parts[0].text, whole.model, whole.backend) == ("Good evening.", MODEL, "anthropic")
     assert (whole.usage.input_tokens, whole.usage.output_tokens) == (7, 3)
     assert whole.usage.provenance == UsageProvenance.USAGE_PROVENANCE_REPORTED
+
+
+@METHODS
+async def test_calls_of_two_turns_that_share_an_id_are_sent_apart(served, backend, method):
+    turns = [
+        Message(role=role, parts=[part])
+        for text in ("one", "two")
+        for role, part in (
+            (ROLE_ASSISTANT, Part(tool_call=ToolCall(id="call_0", name="clock.now"))),
+            (ROLE_TOOL, Part(tool_result=ToolResult(call_id="call_0", content=[Part(text=text)]))),
+        )
+    ]
+    await served.client.run(asks("When?", *turns, tools=[tool("clock.now")]), method)
+    _, first, one, second, two = (each["content"][0] for each in backend.last["messages"])
+    assert first["id"] == one["tool_use_id"] == "call_0"
+    assert second["id"] == two["tool_use_id"] != "call_0"
+    assert [each["content"][0]["text"] for each in (one, two)] == ["one", "two"]
 
 
 @METHODS
