@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_model_client.accumulator import accumulate
-from clawdbot_model_gateway.formats.think_tags import go_opens_thought, jinja_opens_thought
+from clawdbot_model_gateway.formats.think_tags import EVIDENCE, go_opens_thought, jinja_opens_thought
 
 from tests.support import fake_ollama
 from tests.support.fake_openai import Answer, sse, text_chunks
@@ -67,6 +67,8 @@ async def test_a_last_tag_that_begins_a_reply_is_no_text(tmp_path, wire, rpc, be
         "The tag `</think>` ends a thought.",
         'Models write "</think>" last.',
         "First <think>, then </think>.",
+        "The tag </think> closes it.",
+        "It ends with </think>.",
         "```\nA thought.\n</think>\nAn answer.\n```",
         "A < b and </thing> and </thin",
     ],
@@ -79,29 +81,28 @@ async def test_a_tag_that_the_text_is_about_stays_in_it(tmp_path, wire, rpc, abo
     assert (reasoning(reply), text(reply)) == ("", about)
 
 
-async def test_the_replies_after_it_show_their_reasoning_as_reasoning(tmp_path, wire):
+async def test_the_replies_after_several_of_them_show_their_reasoning_as_reasoning(tmp_path, wire):
     kind = "application/x-ndjson" if wire.lines else "text/event-stream"
     stream = labelled(kind, wire.stream(wire.text(*THOUGHT)))
     async with served(tmp_path, wire) as (backend, client):
-        backend.will(stream, stream)
-        first = await client.run(asks(), "stream")
-        second = await client.run(asks(), "stream")
-    assert shown_while_streaming(first).startswith("A guest asks.")
-    assert shown_while_streaming(second) == "Good evening."
-    assert reasoning(accumulate(second)) == "A guest asks."
+        backend.will(*[stream] * (EVIDENCE + 1))
+        *first, last = [await client.run(asks(), "stream") for _ in range(EVIDENCE + 1)]
+    assert all(shown_while_streaming(each).startswith("A guest asks.") for each in first)
+    assert shown_while_streaming(last) == "Good evening."
+    assert reasoning(accumulate(last)) == "A guest asks."
 
 
 async def test_an_answer_without_any_tag_is_not_lost_as_a_thought(tmp_path, wire):
     kind = "application/x-ndjson" if wire.lines else "text/event-stream"
     async with served(tmp_path, wire) as (backend, client):
         backend.will(
-            labelled(kind, wire.stream(wire.text(*THOUGHT))),
+            *[labelled(kind, wire.stream(wire.text(*THOUGHT)))] * EVIDENCE,
             labelled(kind, wire.stream(wire.text("Good", " evening."))),
             labelled(kind, wire.stream(wire.text("Good", " night."))),
         )
-        _, second, third = [await client.run(asks(), "stream") for _ in range(3)]
-    assert text(accumulate(second)) == "Good evening."
-    assert (reasoning(accumulate(third)), text(accumulate(third))) == ("", "Good night.")
+        *_, answer, later = [await client.run(asks(), "stream") for _ in range(EVIDENCE + 2)]
+    assert text(accumulate(answer)) == "Good evening."
+    assert (reasoning(accumulate(later)), text(accumulate(later))) == ("", "Good night.")
 
 
 async def streamed(client, model, thinks=True):

@@ -166,6 +166,8 @@ async def test_a_list_without_models_is_no_error(tmp_path, backend, listed):
         ("model_context_window_exceeded", FINISH_REASON_CONTEXT_FULL),
         ("length", FINISH_REASON_LENGTH),
         ("stop", FINISH_REASON_STOP),
+        ("eos_token", FINISH_REASON_STOP),
+        ("MAX_TOKENS", FINISH_REASON_LENGTH),
         ("something_new", FINISH_REASON_UNKNOWN),
     ],
 )

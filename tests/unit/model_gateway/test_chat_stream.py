@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
@@ -15,7 +14,7 @@ from clawdbot_model_gateway.core.errors import (
 from clawdbot_servicekit.structs import to_plain
 
 from tests.support.chat_streams import call, read, reply_to, stream_decoder
-from tests.support.fake_openai import chunk, sse, text_chunks, usage, usage_chunk
+from tests.support.fake_openai import chunk, sse, text_chunks
 from tests.support.generate_requests import finish_of, kinds, text_of
 
 
@@ -61,19 +60,46 @@ def test_content_may_be_a_list_of_parts():
     [
         ("stop", "stop"),
         ("length", "length"),
-        ("tool_calls", "tool_calls"),
-        ("function_call", "tool_calls"),
         ("content_filter", "content_filter"),
         ("insufficient_system_resource", "unknown"),
-        ("STOP", "unknown"),
-        ("eos", "unknown"),
+        *((each, "stop") for each in ("STOP", "eos", "eos_token", "end_turn", "stop_sequence", "COMPLETE")),
+        *((each, "length") for each in ("max_tokens", "MAX_TOKENS", "token_limit")),
+        *((each, "context_full") for each in ("model_length", "MODEL_CONTEXT_WINDOW_EXCEEDED")),
+        *(
+            (each, "content_filter")
+            for each in ("SAFETY", "guardrail_intervened", "content-filter", "RECITATION")
+        ),
+        *((each, "model_error") for each in ("MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE")),
+        ("refusal", "refusal"),
+        ("pause_turn", "paused"),
+        ("something_new", "unknown"),
     ],
 )
 def test_each_finish_reason_is_mapped_and_passed_on(raw, reason):
     events = reply_to(chunk({"content": "Yes."}), chunk({}, raw))
     assert finish_of(events) == reason
     assert events[-1].finished.raw_finish_reason == raw
-    assert events[-1].finished.truncated == (reason == "length")
+    assert events[-1].finished.truncated == (reason in {"length", "context_full"})
+
+
+CALLS = ["tool_calls", "function_call", "tool_use", "TOOL_CALL", "tool-calls"]
+
+
+@pytest.mark.parametrize("raw", CALLS)
+def test_each_word_for_tool_calls_is_known(raw):
+    events = reply_to(chunk({"tool_calls": [call(0, "c1", "clock_now", "{}")]}), chunk({}, raw))
+    assert finish_of(events) == "tool_calls"
+    assert events[-1].finished.raw_finish_reason == raw
+
+
+@pytest.mark.parametrize("raw", CALLS)
+@pytest.mark.parametrize(
+    "delta", [{"content": "<|tool_call_begin|>clock_now"}, {"tool_calls": "clock_now"}, {}]
+)
+def test_tool_calls_without_a_call_are_a_model_error(raw, delta):
+    events = reply_to(chunk(delta), chunk({}, raw))
+    assert finish_of(events) == "model_error"
+    assert events[-1].finished.raw_finish_reason == raw
 
 
 def test_a_stream_that_ends_without_a_reason_is_truncated():
@@ -203,57 +229,6 @@ def test_the_old_function_call_is_a_tool_call():
 
 def test_an_unknown_tool_keeps_its_name():
     assert calls_of(call(0, "c1", "made_up", "{}")) == [("made_up", {})]
-
-
-# Usage
-
-
-def usage_of(events) -> Usage | None:
-    found = [each.usage for each in events if each.HasField("usage")]
-    return found[0] if found else None
-
-
-DETAILS = {
-    "prompt_tokens_details": {"cached_tokens": 5, "audio_tokens": 1},
-    "completion_tokens_details": {"reasoning_tokens": 2, "audio_tokens": 1},
-}
-
-
-@pytest.mark.parametrize(
-    "chunks",
-    [
-        # Late, with no choice: OpenAI.
-        [chunk({"content": "Yes."}, "stop"), usage_chunk(**DETAILS)],
-        # The same with null instead of no choice.
-        [chunk({"content": "Yes."}, "stop"), {**usage_chunk(**DETAILS), "choices": None}],
-        # With the last choice.
-        [chunk({"content": "Yes."}, "stop", usage=usage(**DETAILS))],
-        # With every chunk, growing: vLLM's continuous usage.
-        [chunk({"content": "Yes."}, usage=usage(7, 1)), chunk({}, "stop", usage=usage(**DETAILS))],
-        # Early only.
-        [{**usage_chunk(**DETAILS)}, chunk({"content": "Yes."}), chunk({}, "stop")],
-    ],
-)
-def test_usage_is_reported_once_wherever_it_comes(chunks):
-    assert usage_of(reply_to(*chunks)) == Usage(
-        input_tokens=7,
-        output_tokens=3,
-        cached_tokens=5,
-        reasoning_tokens=2,
-        audio_tokens=2,
-        provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED,
-    )
-
-
-def test_usage_of_a_stream_that_broke_off_is_partial():
-    events = reply_to(chunk({"content": "Ye"}, usage=usage(7, 1)), done=False)
-    assert usage_of(events).provenance == UsageProvenance.USAGE_PROVENANCE_PARTIAL
-
-
-@pytest.mark.parametrize("nonsense", [None, "many", [], {"prompt_tokens": -3, "completion_tokens": "2"}])
-def test_invalid_usage_counts_nothing(nonsense):
-    events = reply_to(chunk({"content": "Yes."}, "stop", usage=nonsense))
-    assert usage_of(events) in (None, Usage(provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED))
 
 
 # Errors

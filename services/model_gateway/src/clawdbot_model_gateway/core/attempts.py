@@ -87,8 +87,8 @@ class Attempt:
         """Seconds until the first content; None before it. From then on the reply is sent to the caller."""
         self.failed = False
         """Whether it ended with an error of its backend."""
-        self.unanswered = False
-        """Whether that error says nothing of what the backend did with the request."""
+        self.charged = False
+        """Whether the backend has worked on the request all the same, or nobody knows."""
         self.cache_status: CacheStatus.ValueType = CACHE_STATUS_BYPASS
         self.free = False
         """Whether the reply costs nothing: it was cached, or another attempt pays for a shared call."""
@@ -192,7 +192,7 @@ class Attempt:
             for event in self._held:
                 if event.HasField("usage"):
                     reported = with_estimates(event.usage, self.request, self._output)
-        given_up = self.outcome == CANCELLED or self.unanswered
+        given_up = self.outcome == CANCELLED or self.charged
         given_up = given_up and self.spending.sent and not self._unreported
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and (self._output.tokens or given_up):
             # It ended before the backend reported usage, and is billed all the same.
@@ -311,7 +311,8 @@ class RequestAttempts:
             ModelError: the same error. Content was sent and cannot be taken back, or no target can do better.
             DeadlineExpired: no time is left for another attempt.
         """
-        attempt.outcome, attempt.failed, attempt.unanswered = error.reason, True, not error.answered
+        attempt.outcome, attempt.failed = error.reason, True
+        attempt.charged = error.worked_on or not error.answered
         error.set_target(attempt.target_name)
         self._failed.append((attempt, error))
         log.warning("attempt_failed", target=attempt.target_name, attempt=attempt.number, **error.log_fields)

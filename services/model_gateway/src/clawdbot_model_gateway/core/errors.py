@@ -73,6 +73,8 @@ class ModelError(Exception):
         self.detail = f"{summary}: {quote}" if quote else summary
         self.target = ""
         """The target that failed; empty until it is known."""
+        self.worked_on = False
+        """Whether the backend had begun its reply, or said what it cost, before it failed."""
         self.other_attempts = ""
         """A sentence that lists the other targets that were tried."""
         self.stated_wait = retry_after

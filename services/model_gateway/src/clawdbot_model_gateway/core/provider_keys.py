@@ -156,7 +156,7 @@ class KeyedProvider(Provider):
                     yield each
             except KEY_ERRORS as error:
                 self._cool_down(key, error)
-                if held is None:
+                if held is None or error.worked_on:
                     raise
             else:
                 return
@@ -172,6 +172,8 @@ class KeyedProvider(Provider):
                 return await ask(key.provider)
             except KEY_ERRORS as error:
                 self._cool_down(key, error)
+                if error.worked_on:
+                    raise
             finally:
                 key.in_flight -= 1
 

@@ -64,14 +64,16 @@ class JsonStreamDecoder(StreamDecoder):
 
     @override
     def feed(self, chunk: bytes, events: list[Event]) -> None:
-        self._decode(self._parser.feed(chunk), events)
+        with self._reply:
+            self._decode(self._parser.feed(chunk), events)
 
     @override
     def end(self, events: list[Event]) -> None:
         """Drops a last record that the end of the connection cut in two."""
-        self._decode(filter(_is_complete, self._parser.end()), events)
-        if not self.finished:
-            self._finish(events)
+        with self._reply:
+            self._decode(filter(_is_complete, self._parser.end()), events)
+            if not self.finished:
+                self._finish(events)
 
     def _decode(self, records: Iterable[Record], events: list[Event]) -> None:
         reply = self._reply

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from types import TracebackType
+from typing import Any, ClassVar, Final, Self
 
+import structlog
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_STOP, FINISH_REASON_TRUNCATED, FinishReason
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
@@ -19,6 +21,8 @@ from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import load_exactly, load_json
 from clawdbot_model_gateway.http import ErrorMapper
+
+log = structlog.get_logger(__name__)
 
 ERROR_REASONS: Final[Mapping[str, type[ModelError]]] = {
     "error": BackendFailed,
@@ -46,7 +50,11 @@ COUNTS: Final = (
 
 
 class ReplyDecoder(ABC):
-    """Decodes one reply into events: the records of a stream, or a response that came at once."""
+    """Decodes one reply into events: the records of a stream, or a response that came at once.
+
+    It is entered while it decodes. Whatever a response makes it raise leaves as a ModelError, so that another
+    backend is asked; the log has the cause.
+    """
 
     end_marker: ClassVar[bytes] = b""
     """A record that ends a stream and is not JSON; empty where the vendor has none."""
@@ -86,7 +94,24 @@ class ReplyDecoder(ABC):
         """Whether the vendor's last record has arrived."""
         self._think_tags = think_tags or ThinkTagModes("never")
         self._text = ReplyText(self._think_tags.of(model))
+        self._guesses = self._think_tags.is_guess(model)
         self._usage: Usage | None = None
+
+    def __enter__(self) -> Self:
+        """Itself: from now on errors are the response's."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raises ProtocolViolation for an error that nobody foresaw."""
+        if isinstance(error, ModelError):
+            error.worked_on = error.worked_on or self._worked_on
+        elif isinstance(error, Exception):
+            log.error("decoder_failed", decoder=type(self).__module__, exc_info=error)
+            broken = ProtocolViolation(f"the response cannot be decoded ({type(error).__name__})")
+            broken.worked_on = self._worked_on
+            raise broken from error
 
     @property
     def begun(self) -> bool:
@@ -130,6 +155,12 @@ class ReplyDecoder(ABC):
         self.finish(out)
         return out
 
+    @property
+    def _worked_on(self) -> bool:
+        """Whether the backend has worked on the request: there is content, or tokens are counted."""
+        usage = self._usage
+        return self.begun or (usage is not None and bool(usage.input_tokens or usage.output_tokens))
+
     def _start(self, model: Any, out: list[Event]) -> None:
         """Adds the first event, once. `model` is what the reply calls the model, if it does."""
         if not self._started_sent:
@@ -149,9 +180,10 @@ class ReplyDecoder(ABC):
         """
         if with_content:
             # A vendor that goes on after a finish reason sends one with every piece.
-            self._reasons_at_end_only = (
-                not raw if not self.has_content else (self._reasons_at_end_only and not self.finish_reason)
-            )
+            if not self.has_content:
+                self._reasons_at_end_only = not raw and not self.finish_reason
+            elif self.finish_reason:
+                self._reasons_at_end_only = False
             self.has_content = True
             self.at_end = False
         if not raw:
@@ -162,12 +194,12 @@ class ReplyDecoder(ABC):
         if kind is not None:
             raise kind(f"the reply ended with the finish reason {self._errors.sanitize(well_formed(raw))}")
         self.finish_reason = well_formed(raw)
-        self.at_end = self.has_content and (self._reasons_at_end_only or not with_content)
+        self.at_end = self.has_content and self._reasons_at_end_only
 
     def _end_text(self, reason: FinishReason.ValueType, out: list[Event]) -> None:
         """Adds the last events of text and reasoning, and remembers where the model writes the latter."""
-        self._text.end(out, answered=reason == FINISH_REASON_STOP)
-        if self._text.found is not None and self._think_tags.is_auto:
+        self._text.end(out, answered=self._guesses or reason == FINISH_REASON_STOP)
+        if self._think_tags.is_auto:
             self._think_tags.learn(self._model, self._text.found)
 
     def _report_usage(self, counts: Usage) -> None:

@@ -2,7 +2,8 @@
 
 Self-hosted models write their reasoning into the text, in tags (<think> … </think>), where their server does
 not take it out. Only a block at the beginning of a reply is reasoning: elsewhere the tags may be what the
-text is about. A last tag without a first one says that all before it was reasoning, unless it is quoted.
+text is about. A last tag without a first one says that all before it was reasoning, unless it is quoted or
+inside a sentence.
 """
 
 from __future__ import annotations
@@ -22,13 +23,32 @@ TAGS: Final = {
     "<thinking>": "</thinking>",
     "[THINK]": "[/THINK]",
     "<thought>": "</thought>",
+    "<reasoning>": "</reasoning>",
     "<seed:think>": "</seed:think>",
+    "<longcat_think>": "</longcat_think>",
     "◁think▷": "◁/think▷",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "<|channel|>analysis<|message|>": "<|end|>",
 }
 """First tag → last tag: of DeepSeek's and most others', of some fine-tuned models, of Magistral, of Gemini
-over Chat Completions, of Seed-OSS, and of Kimi-VL."""
+over Chat Completions, of others fine-tuned, of Seed-OSS, LongCat, Kimi-VL, OpenThinker, Command A, and
+gpt-oss."""
+ANSWER_TAGS: Final = {
+    "<|begin_of_solution|>": "<|end_of_solution|>",
+    "<|START_RESPONSE|>": "<|END_RESPONSE|>",
+    "<|channel|>commentary<|message|>": "<|end|>",
+    "<|channel|>final<|message|>": "<|return|>",
+}
+"""The same around the answer, of the models that mark it."""
+NEXT_MESSAGE: Final = "<|start|>assistant"
+"""What gpt-oss writes between its channels."""
+MARKS: Final = (*TAGS, *ANSWER_TAGS, NEXT_MESSAGE)
+FIRST_CHARACTERS: Final = frozenset(each[0] for each in MARKS)
 QUOTES: Final = frozenset("`'\"“”‘’«»「」『』")
 """Around a tag that the text is about."""
+IN_A_SENTENCE: Final = frozenset(["", *" .,;:!?)"])
+"""What follows a tag that the text is about, with a space before it."""
 CODE_FENCE: Final = "```"
 
 
@@ -36,8 +56,8 @@ class ReplyText:
     """Adds the events of pieces of text and reasoning, without characters that are cut in two."""
 
     __slots__ = (
-        *("_closing", "_kept", "_may_open_again", "_opened_in_prompt", "_reasoning", "_reasons"),
-        *("_seeks_lone", "_seen", "_text", "_watches", "found"),
+        *("_answers", "_closing", "_in_block", "_kept", "_may_open_again", "_opened_in_prompt"),
+        *("_reasoning", "_reasons", "_seeks_lone", "_seen", "_text", "_watches", "found"),
     )
 
     def __init__(self, think_tags: ThinkTags) -> None:
@@ -57,6 +77,10 @@ class ReplyText:
         self._may_open_again = think_tags == "open"
         self._closing = TAGS[OPEN_TAG] if think_tags == "open" else ""
         """The tag that ends the reasoning in the text; empty outside of it."""
+        self._answers = False
+        """Whether it is the answer that the tag ends."""
+        self._in_block = False
+        """Whether anything was shown of what is between two tags: white space before it belongs to them."""
         self._reasons = think_tags == "open"
         """Whether the text has contained a block: white space around it belongs to the tags."""
         self._kept = ""
@@ -94,7 +118,9 @@ class ReplyText:
         if not self._closing:
             self._end_watching(out)
             return
-        if rest := self._kept.rstrip():
+        if self._answers:
+            self._stop_watching(out)
+        elif rest := self._kept.rstrip():
             self._seen.append(rest)
             out.append(events.reasoning_delta(rest))
         if self._opened_in_prompt and answered and self._seen:
@@ -117,37 +143,45 @@ class ReplyText:
     def _before(self, out: list[Event]) -> bool:
         """Looks for a first tag. Whether more can be told from what has arrived."""
         text = self._kept.lstrip()
-        opening = next((each for each in TAGS if text.startswith(each)), None)
-        if opening is not None:
-            self._closing, self._kept, self._reasons = TAGS[opening], text[len(opening) :].lstrip(), True
-            self._seeks_lone = False
+        if text and text[0] not in FIRST_CHARACTERS:
+            # The fast path for nearly every reply.
+            self._stop_watching(out)
+            return False
+        mark = next((each for each in MARKS if text.startswith(each)), None)
+        if mark is not None:
+            self._answers = mark in ANSWER_TAGS
+            self._closing = TAGS.get(mark) or ANSWER_TAGS.get(mark, "")
+            self._kept, self._reasons, self._seeks_lone = text[len(mark) :].lstrip(), True, False
             return True
         if self._seeks_lone and text.startswith(LAST_TAG):
             # The prompt, or the model, thought nothing.
             self._kept, self._reasons, self._seeks_lone = text.removeprefix(LAST_TAG).lstrip(), True, False
             return True
-        if not any(each.startswith(text) for each in (*TAGS, *((LAST_TAG,) if self._seeks_lone else ()))):
+        if not any(each.startswith(text) for each in (*MARKS, *((LAST_TAG,) if self._seeks_lone else ()))):
             self._stop_watching(out)
         return False
 
     def _inside(self, out: list[Event]) -> bool:
         """Looks for the last tag. Whether more can be told from what has arrived."""
+        if not self._in_block:
+            self._kept = self._kept.lstrip()
         reasoning, tag, rest = self._kept.partition(self._closing)
         shown = reasoning if tag else reasoning[: len(reasoning) - _overlap(reasoning, self._closing)]
         shown = shown.rstrip()
         if shown:
+            self._in_block = True
             if self._opened_in_prompt:
                 self._seen.append(shown)
-            out.append(events.reasoning_delta(shown))
+            out.append(events.text_delta(shown) if self._answers else events.reasoning_delta(shown))
         self._kept = rest if tag else reasoning[len(shown) :]
         if tag:
-            self._closing, self._opened_in_prompt = "", False
+            self._closing, self._opened_in_prompt, self._answers, self._in_block = "", False, False, False
         return bool(tag)
 
     def _stop_watching(self, out: list[Event]) -> None:
         """All that follows is text."""
         text, self._kept = self._kept.lstrip() if self._reasons else self._kept, ""
-        self._watches, self._closing, self._opened_in_prompt = False, "", False
+        self._watches, self._closing, self._opened_in_prompt, self._answers = False, "", False, False
         if self._seeks_lone:
             self._kept = text
             self._seek_lone_tag(out)
@@ -194,7 +228,8 @@ class ReplyText:
         """Whether a last tag after what was shown ends a thought, and is not what the text is about."""
         shown = "".join(self._seen)
         quoted = bool({shown[-1:], rest[:1]} & QUOTES) or shown.count(CODE_FENCE) % 2 == 1
-        return OPEN_TAG not in shown and not quoted
+        in_a_sentence = shown[-1:] == " " and rest[:1] in IN_A_SENTENCE
+        return OPEN_TAG not in shown and not quoted and not in_a_sentence
 
     def _show(self, text: str, out: list[Event]) -> None:
         if text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
@@ -52,3 +52,14 @@ def well_formed(text: str) -> str:
         return text
     joined = _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
     return _HALF.sub(REPLACEMENT, joined).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def well_formed_json(value: Any) -> Any:
+    """The value with all its texts well-formed."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, dict):
+        return {well_formed(key): well_formed_json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [well_formed_json(each) for each in value]
+    return value

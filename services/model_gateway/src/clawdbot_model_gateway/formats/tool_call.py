@@ -11,7 +11,7 @@ import orjson
 from clawdbot.common.v1.message_pb2 import ToolCall, ToolResult
 from clawdbot_servicekit.structs import fill_struct, to_json, to_plain
 
-from clawdbot_model_gateway.formats.text_joiner import well_formed
+from clawdbot_model_gateway.formats.text_joiner import well_formed, well_formed_json
 from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly, load_exactly
 
 _NO_ARGUMENTS: Final = frozenset({"", "null"})
@@ -47,7 +47,7 @@ def call_from_object(call_id: str, name: str, plain: Any) -> ToolCall | None:
         return None
     call = ToolCall(id=call_id, name=name)
     try:
-        plain = _without_halves(plain)
+        plain = well_formed_json(plain)
         fill_struct(call.arguments, plain)
         call.arguments_json = dump_exactly(plain)
     except (ValueError, RecursionError):
@@ -96,14 +96,3 @@ class CallIds:
             call_id = _made_from(call_id, self._prefix)
         self._used.add(call_id)
         return call_id
-
-
-def _without_halves(value: Any) -> Any:
-    """The value with all its texts well-formed."""
-    if isinstance(value, str):
-        return well_formed(value)
-    if isinstance(value, dict):
-        return {well_formed(key): _without_halves(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_without_halves(each) for each in value]
-    return value

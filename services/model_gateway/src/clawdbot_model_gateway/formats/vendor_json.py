@@ -55,6 +55,9 @@ def count_in(counts: Any, *names: str) -> int:
     if isinstance(counts, dict):
         for name in names:
             value = counts.get(name)
+            if type(value) is float and value.is_integer():
+                # 7.0, as some servers write it.
+                value = int(value)
             if type(value) is int and 0 < value < MAX_COUNT:
                 return value
     return 0

@@ -152,18 +152,20 @@ class HttpProvider(Provider):
         self, decoder: ReplyDecoder, body: bytes, response: aiohttp.ClientResponse
     ) -> list[Event]:
         """The events of a reply that came at once, also as the records of a stream."""
-        try:
-            reply = decoder.load(body)
-        except ValueError:
-            parser = parser_of(body)
-            if parser is None:
-                raise self._errors.from_unparsable(body, response.headers) from None
-            stream, out = JsonStreamDecoder(parser, decoder), list[Event]()
-            stream.feed(body, out)
-            if not stream.finished:
-                stream.end(out)
-            return out
-        return decoder.decode_whole(reply)
+        with decoder:
+            try:
+                reply = decoder.load(body)
+            except ValueError:
+                parser = parser_of(body)
+                if parser is None:
+                    raise self._errors.from_unparsable(body, response.headers) from None
+            else:
+                return decoder.decode_whole(reply)
+        stream, out = JsonStreamDecoder(parser, decoder), list[Event]()
+        stream.feed(body, out)
+        if not stream.finished:
+            stream.end(out)
+        return out
 
     def _add_pool(self, endpoint: str, query: Mapping[str, str]) -> HttpPool:
         """Creates a pool that starts and stops with the provider."""

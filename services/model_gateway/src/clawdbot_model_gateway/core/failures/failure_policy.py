@@ -145,7 +145,8 @@ class FailurePolicy:
             retries: how often it was asked again so far.
         """
         rule = self._retry
-        if retries >= rule.attempts or not (error.transient and error.may_resend):
+        unsure = error.worked_on or not error.may_resend
+        if retries >= rule.attempts or unsure or not error.transient:
             return None
         return (error.stated_wait or 0.0) + self._draw() * min(rule.max, rule.base * 2.0**retries)
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import orjson
 
-from clawdbot_model_gateway.formats.vendor_json import as_string
+from clawdbot_model_gateway.formats.text_joiner import well_formed_json
+from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly
 
 PREFIX: Final = b"openrouter:"
 GROWING: Final = ("text", "summary", "data", "signature")
@@ -45,7 +46,7 @@ class ReasoningDetails:
         details = [*self._details.values()]
         if not any(detail.get(name) for detail in details for name in OPAQUE):
             return b""
-        return PREFIX + orjson.dumps(details)
+        return PREFIX + dump_exactly(well_formed_json(details)).encode()
 
 
 def unwrap(signature: bytes) -> list[Any]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
+    FINISH_REASON_CANCELLED,
     FINISH_REASON_CONTENT_FILTER,
     FINISH_REASON_CONTEXT_FULL,
     FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
+    FINISH_REASON_PAUSED,
     FINISH_REASON_REFUSAL,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
+    FinishReason,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
@@ -29,17 +32,28 @@ from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
 from clawdbot_model_gateway.http import ErrorMapper
 
-FINISH_REASONS: Final = {
-    "stop": FINISH_REASON_STOP,
-    "length": FINISH_REASON_LENGTH,
-    "model_length": FINISH_REASON_CONTEXT_FULL,  # Mistral
-    "model_context_window_exceeded": FINISH_REASON_CONTEXT_FULL,  # Zhipu
-    "tool_calls": FINISH_REASON_TOOL_CALLS,
-    "function_call": FINISH_REASON_TOOL_CALLS,
-    "content_filter": FINISH_REASON_CONTENT_FILTER,
-    "sensitive": FINISH_REASON_CONTENT_FILTER,  # Zhipu
+WORDS: Final = {
+    FINISH_REASON_STOP: "stop eos eos_token end_turn stop_sequence complete endoftext",
+    FINISH_REASON_LENGTH: "length max_tokens max_length max_output_tokens token_limit",
+    # Of Mistral, and of Zhipu.
+    FINISH_REASON_CONTEXT_FULL: "model_length model_context_window_exceeded",
+    FINISH_REASON_TOOL_CALLS: "tool_calls function_call tool_call tool_use",
+    # Of OpenAI, Zhipu, GigaChat, Bedrock, Cohere, and Gemini.
+    FINISH_REASON_CONTENT_FILTER: "content_filter sensitive blacklist content_filtered guardrail_intervened "
+    "error_toxic safety recitation blocklist prohibited_content spii language",
+    FINISH_REASON_REFUSAL: "refusal",
+    FINISH_REASON_PAUSED: "pause_turn",
+    FINISH_REASON_CANCELLED: "cancelled",
+    FINISH_REASON_MODEL_ERROR: "malformed_function_call unexpected_tool_call malformed_response "
+    "missing_thought_signature too_many_tool_calls",
 }
-"""finish_reason → ours; any other is UNKNOWN."""
+"""Our reason → the words for it in finish_reason: those of Chat Completions and of servers that imitate it
+(TGI, Together), and of the vendors behind proxies, who leave them as they are (Anthropic, Bedrock, Cohere,
+Gemini, watsonx)."""
+FINISH_REASONS: Final = {word: reason for reason, words in WORDS.items() for word in words.split()}
+"""finish_reason, in lower case and with underscores → ours; any other is UNKNOWN."""
+COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
+"""The model ended on its own: no name of a tool is cut."""
 
 DONE: Final = b"[DONE]"
 """What comes after the last chunk of a stream."""
@@ -62,6 +76,10 @@ class ResponseDecoder(ReplyDecoder):
         super().__init__(model, warnings, errors, think_tags)
         self._calls = ToolCallAccumulator(names)
         self._details = ReasoningDetails()
+        self._said: list[str] = []
+        self._thought: list[str] = []
+        self._in_messages = False
+        """Whether the reply came in messages, whole or in pieces, and not in deltas."""
         self._refused = False
 
     @override
@@ -69,80 +87,139 @@ class ResponseDecoder(ReplyDecoder):
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
         if chunk.get("error") or name == b"error" or chunk.get("object") == "error":
+            self._find_usage(chunk)
             raise self._errors.from_payload(chunk)
         self._start(chunk.get("model"), out)
         choice = _first_choice(chunk.get("choices"))
-        if choice is not None:
-            self._decode_choice(choice, out)
-        if choice is None or choice.get("finish_reason"):
-            for found in find_usage(chunk):
-                self._report_usage(found)
+        if choice is None or choice.get("finish_reason") or choice.get("error"):
+            self._find_usage(chunk)
         elif isinstance(usage := chunk.get("usage"), dict):
             self._report_usage(decode_usage(usage))
+        if choice is not None:
+            self._decode_choice(choice, out)
 
     @override
     def finish(self, out: list[Event]) -> None:
-        reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
+        reason = _meaning(self.finish_reason)
         self._start(None, out)
         self._end_text(reason, out)
         if signature := self._details.signature():
             out.append(events.reasoning_delta("", signature=signature))
-        complete = [*self._calls.finish(out)]
+        complete = [*self._calls.finish(out, names_cut=reason not in COMPLETE_REASONS)]
         if reason == FINISH_REASON_STOP:
             # A forced call ends in "stop", and so does a refusal.
             if self._refused:
                 reason = FINISH_REASON_REFUSAL
             elif complete:
                 reason = FINISH_REASON_TOOL_CALLS
-        if reason == FINISH_REASON_TOOL_CALLS and not all(complete):
+        if reason == FINISH_REASON_TOOL_CALLS and not (complete and all(complete)):
             reason = FINISH_REASON_MODEL_ERROR
         self._end_reply(reason, out)
 
+    def _find_usage(self, chunk: dict[str, Any]) -> None:
+        for found in find_usage(chunk):
+            self._report_usage(found)
+
     def _decode_choice(self, choice: dict[str, Any], out: list[Event]) -> None:
-        delta = choice.get("delta") or choice.get("message")
         before = len(out)
+        delta, message = choice.get("delta"), choice.get("message")
+        reason = str(choice.get("finish_reason") or "")
         if isinstance(delta, dict):
             self._decode_delta(delta, out)
+        if isinstance(message, dict):
+            if self._in_messages or not (self.has_content or len(out) > before):
+                begun = len(out)
+                self._decode_delta(message, out, whole=bool(reason))
+                self._in_messages = self._in_messages or len(out) > begun
+            else:
+                self._decode_rest(message, out)
         if choice.get("error"):
             raise self._errors.from_payload(choice)
-        self._take_reason(str(choice.get("finish_reason") or ""), with_content=len(out) > before)
+        self._take_reason(reason, with_content=len(out) > before)
+        if self.at_end and reason and self._lacks_answer(reason):
+            self.at_end = False
 
-    def _decode_delta(self, delta: dict[str, Any], out: list[Event]) -> None:
+    def _lacks_answer(self, reason: str) -> bool:
+        """Whether what the finish reason says has not come yet: the tool calls, or anything but thoughts."""
+        if self._calls.begun:
+            return False
+        return not self._said or _meaning(reason) == FINISH_REASON_TOOL_CALLS
+
+    def _decode_delta(self, delta: dict[str, Any], out: list[Event], *, whole: bool = False) -> None:
+        """A piece of a message; `whole`: all of it, so that each tool call is complete."""
         # Of DeepSeek and older vLLM; of newer vLLM and OpenRouter.
         reasoning = as_string(delta.get("reasoning_content")) or as_string(delta.get("reasoning"))
         if reasoning:
-            self._text.add_reasoning(reasoning, out)
+            self._add_reasoning(reasoning, out)
         if details := delta.get("reasoning_details"):
             self._details.add(details)
         content = delta.get("content")
-        if content:
-            self._decode_content(content, out)
+        if isinstance(content, str):
+            if content:
+                self._said.append(content)
+                self._text.add(content, out)
+        elif content:
+            for thought, text in _parts(content):
+                self._add_reasoning(thought, out)
+                self._add_text(text, out)
         refusal = as_string(delta.get("refusal"))
         if refusal:
             self._refused = True
-            self._text.add(refusal, out)
+            self._add_text(refusal, out)
         calls = delta.get("tool_calls")
         if calls:
-            self._calls.add(calls, out)
+            (self._calls.add_whole if whole else self._calls.add)(calls, out)
         elif delta.get("function_call"):
             # The predecessor of tool calls: one call, without an id.
             self._calls.add([{"index": 0, "function": delta["function_call"]}], out)
 
-    def _decode_content(self, content: Any, out: list[Event]) -> None:
-        """Text, or a list of typed parts, in which Mistral's reasoning models also send their reasoning."""
-        if isinstance(content, str):
-            self._text.add(content, out)
-        elif isinstance(content, list):
-            for part in content:
-                if not isinstance(part, dict):
-                    continue
-                if part.get("type") == "thinking":
-                    thinking = part.get("thinking")
-                    parts = thinking if isinstance(thinking, list) else [{"text": thinking}]
-                    for each in parts:
-                        self._text.add_reasoning(as_string(as_object(each).get("text")), out)
-                else:
-                    self._text.add(as_string(part.get("text")), out)
+    def _decode_rest(self, message: dict[str, Any], out: list[Event]) -> None:
+        """A whole message after its deltas: some servers repeat it at the end. What is missing is added."""
+        content, refusal = message.get("content"), as_string(message.get("refusal"))
+        parts = [("", content)] if isinstance(content, str) else [*_parts(content)]
+        thoughts = as_string(message.get("reasoning_content")) or as_string(message.get("reasoning"))
+        thoughts = thoughts or "".join(thought for thought, _ in parts)
+        self._add_reasoning(_missing(thoughts, self._thought), out)
+        self._add_text(_missing("".join(text for _, text in parts) + refusal, self._said), out)
+        self._refused = self._refused or bool(refusal)
+        if not self._details.signature():
+            self._details.add(message.get("reasoning_details"))
+        calls = message.get("tool_calls")
+        if not calls and message.get("function_call"):
+            calls = [{"function": message["function_call"]}]
+        self._calls.add_whole(calls, out)
+
+    def _add_text(self, piece: str, out: list[Event]) -> None:
+        self._said.append(piece)
+        self._text.add(piece, out)
+
+    def _add_reasoning(self, piece: str, out: list[Event]) -> None:
+        self._thought.append(piece)
+        self._text.add_reasoning(piece, out)
+
+
+def _meaning(reason: str) -> FinishReason.ValueType:
+    """What a finish reason means: in capitals to some, and with hyphens to others."""
+    return events.finish_reason(reason.lower().replace("-", "_"), FINISH_REASONS)
+
+
+def _parts(content: Any) -> Iterator[tuple[str, str]]:
+    """Thought and text of typed parts, in which Mistral's reasoning models also send their reasoning."""
+    for part in content if isinstance(content, list) else ():
+        if not isinstance(part, dict):
+            continue
+        if part.get("type") == "thinking":
+            thinking = part.get("thinking")
+            for each in thinking if isinstance(thinking, list) else [{"text": thinking}]:
+                yield as_string(as_object(each).get("text")), ""
+        else:
+            yield "", as_string(part.get("text"))
+
+
+def _missing(whole: str, pieces: Sequence[str]) -> str:
+    """What a text has beyond its pieces, which may cut a character in two; nothing of another text."""
+    came, text = ("".join(each).encode("utf-16-le", "surrogatepass") for each in (pieces, whole))
+    return text[len(came) :].decode("utf-16-le", "surrogatepass") if text.startswith(came) else ""
 
 
 def _first_choice(choices: Any) -> dict[str, Any] | None:

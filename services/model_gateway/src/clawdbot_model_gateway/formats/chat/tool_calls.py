@@ -1,8 +1,9 @@
 """Assembles tool calls from the fragments of a stream.
 
 OpenAI numbers the fragments and sends id and name only with the first one. Other servers leave the index
-out, always send 0, repeat the id, give two calls one id, cut the name, or send a call at once; every one of
-these is in use. Fragments that cannot be told apart make no call: the reply ends in MODEL_ERROR.
+out, always send 0, repeat the id, give two calls one id, cut the name, send a call at once, or all of them
+once more at the end; every one of these is in use. Fragments that cannot be told apart make no call: the
+reply ends in MODEL_ERROR.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner
 from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_text
-from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, dump_exactly
+from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly
 
 
 class _PartialCall:
@@ -47,6 +48,15 @@ class _PartialCall:
         """Whether its arguments are a JSON object already."""
         return self.arguments.rstrip().endswith("}") and call_from_text("", "", self.arguments) is not None
 
+    def may_be(self, vendor_id: str, arguments: str) -> bool:
+        """Whether a whole call at the same place may repeat it: some servers do under another id."""
+        other_id = bool(self.vendor_id and vendor_id) and self.vendor_id != vendor_id
+        return not other_id or arguments.startswith(self.arguments)
+
+    def may_be_named(self, name: str) -> bool:
+        """Whether this is its whole name."""
+        return name == self.wire_name or (not self.started and name.startswith(self.wire_name))
+
 
 class ToolCallAccumulator:
     """The calls of one reply."""
@@ -57,17 +67,49 @@ class ToolCallAccumulator:
         self._calls: list[_PartialCall] = []
         self._started = 0
 
+    @property
+    def begun(self) -> bool:
+        """Whether any part of a call has come."""
+        return bool(self._calls)
+
     def add(self, fragments: Any, out: list[Event]) -> None:
         """Adds the events of the fragments in one chunk."""
-        for fragment in fragments if isinstance(fragments, list) else []:
-            if isinstance(fragment, dict):
-                self._add_fragment(fragment, out)
+        for fragment in _objects(fragments):
+            self._add_fragment(fragment, out)
 
-    def finish(self, out: list[Event]) -> Iterator[bool]:
-        """Adds the last events of each complete call; yields for each call whether it is complete."""
+    def add_whole(self, calls: Any, out: list[Event]) -> None:
+        """Adds the events of a message's calls, each with all that it has: new ones, and what others lack."""
+        known = [*self._calls]
+        for position, whole in enumerate(_objects(calls)):
+            name, arguments, vendor_id = _read(whole)
+            if not name:
+                self._add_fragment(whole, out)
+                continue
+            call = next((each for each in known if vendor_id and each.vendor_id == vendor_id), None)
+            if call is None and position < len(known) and known[position].may_be(vendor_id, arguments):
+                call = known[position]
+            if call is not None and not call.may_be_named(name):
+                call = None
+            if call is None:
+                call = _PartialCall(None, vendor_id)
+                self._calls.append(call)
+            call.signature = call.signature or thought_signatures.in_extra_content(whole)
+            call.wire_name = name
+            if not call.started:
+                self._start(call, out)
+            if arguments.startswith(call.arguments):
+                self._add_arguments(call, call.text.add(arguments[len(call.arguments) :]), out)
+
+    def finish(self, out: list[Event], *, names_cut: bool = False) -> Iterator[bool]:
+        """Adds the last events of each complete call; yields for each call whether it is complete.
+
+        Args:
+            out: the events are added here.
+            names_cut: whether the reply may end in the middle of a tool's name.
+        """
         strays = any(call.broken or (call.arguments and not call.wire_name) for call in self._calls)
         for call in self._calls:
-            if not call.started and call.wire_name and not self._names.is_cut(call.wire_name):
+            if not call.started and self._is_whole(call.wire_name, names_cut=names_cut):
                 self._start(call, out)
             self._add_arguments(call, call.text.end(), out)
             parsed = None
@@ -80,14 +122,10 @@ class ToolCallAccumulator:
             yield parsed is not None
 
     def _add_fragment(self, fragment: dict[str, Any], out: list[Event]) -> None:
-        function = as_object(fragment.get("function"))
-        name, arguments = as_string(function.get("name")), function.get("arguments")
-        if isinstance(arguments, dict):
-            # As Ollama sends them, and with it some servers that are built on it.
-            arguments = dump_exactly(arguments)
-        arguments = as_string(arguments)
-        vendor_id = as_string(fragment.get("id"))
-        call = self._call_of(fragment.get("index"), vendor_id, name, arguments)
+        name, arguments, vendor_id = _read(fragment)
+        index = fragment.get("index")
+        index = index if isinstance(index, int | float | str) else None
+        call = self._call_of(index, vendor_id, name, arguments)
         if call is None:
             return
         call.signature = call.signature or thought_signatures.in_extra_content(fragment)
@@ -113,9 +151,11 @@ class ToolCallAccumulator:
         if self._names.is_known(call.wire_name) and not self._names.is_cut(call.wire_name):
             self._start(call, out)
 
-    def _is_whole(self, wire_name: str) -> bool:
-        """Whether a name can be taken for complete once arguments have come."""
-        return bool(wire_name) and (self._names.is_known(wire_name) or not self._names.is_cut(wire_name))
+    def _is_whole(self, wire_name: str, *, names_cut: bool = False) -> bool:
+        """Whether a name can be taken for complete once arguments have come, or the reply has ended."""
+        if not wire_name or not self._names.is_cut(wire_name):
+            return bool(wire_name)
+        return not names_cut and self._names.is_known(wire_name)
 
     def _start(self, call: _PartialCall, out: list[Event]) -> None:
         call.index, self._started = self._started, self._started + 1
@@ -185,3 +225,26 @@ class ToolCallAccumulator:
 
     def _last(self, matches: Callable[[_PartialCall], bool]) -> _PartialCall | None:
         return next((call for call in reversed(self._calls) if matches(call)), None)
+
+
+def _objects(values: Any) -> list[dict[str, Any]]:
+    """The objects of a list. Some servers send a lone call without one."""
+    values = values if isinstance(values, list) else [values]
+    return [each for each in values if isinstance(each, dict)]
+
+
+def _read(fragment: dict[str, Any]) -> tuple[str, str, str]:
+    """Name, arguments as text, and id of a call or of a piece of it, of which any may be empty.
+
+    Some servers send the arguments as JSON in JSON, or call them `parameters`, or leave `function` out. What
+    is no object is kept as text, so that the call is not taken for one without arguments. PHP's empty object
+    is [].
+    """
+    function = fragment.get("function")
+    function = function if isinstance(function, dict) else fragment
+    arguments = function.get("arguments")
+    if arguments is None:
+        arguments = function.get("parameters")
+    if not isinstance(arguments, str):
+        arguments = "" if arguments is None or arguments == [] else dump_exactly(arguments)
+    return as_string(function.get("name")), arguments, as_string(fragment.get("id"))

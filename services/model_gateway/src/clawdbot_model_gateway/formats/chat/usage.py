@@ -37,13 +37,25 @@ def decode_usage(usage: Mapping[str, Any]) -> Usage:
     """One report. Besides OpenAI's names of the counts those of vendors who have their own."""
     prompt = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     completion = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    read = count_in(prompt, "cached_tokens") or count_in(usage, *CACHED)
+    written = count_in(prompt, "cache_write_tokens", "cache_creation_tokens") or count_in(usage, *CACHE_WRITE)
+    reasoning = count_in(completion, *REASONING) or count_in(usage, *REASONING)
+    input_tokens, output = count_in(usage, *INPUT), count_in(usage, *OUTPUT)
+    if read + written > input_tokens or not (usage.get("prompt_tokens") or prompt):
+        # In Anthropic's form, what was read from the cache and written to it is beside the rest of the input.
+        input_tokens += read + written
+    if reasoning > output:
+        # xAI's and Perplexity's output leaves the reasoning out.
+        output += reasoning
+    if input_tokens and output:
+        # As does Gemini's, which says only in the total how much it was.
+        output = max(output, count_in(usage, "total_tokens") - input_tokens)
     return Usage(
-        input_tokens=count_in(usage, *INPUT),
-        output_tokens=count_in(usage, *OUTPUT),
-        cached_tokens=count_in(prompt, "cached_tokens") or count_in(usage, *CACHED),
-        cache_write_tokens=count_in(prompt, "cache_write_tokens", "cache_creation_tokens")
-        or count_in(usage, *CACHE_WRITE),
-        reasoning_tokens=count_in(completion, *REASONING) or count_in(usage, *REASONING),
+        input_tokens=input_tokens,
+        output_tokens=output,
+        cached_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=reasoning,
         audio_tokens=count_in(prompt, "audio_tokens") + count_in(completion, "audio_tokens"),
     )
 
