@@ -11,7 +11,7 @@ from clawdbot_model_gateway.core.errors import BackendOverloaded, ProtocolViolat
 from clawdbot_servicekit.structs import to_plain
 
 from tests.support.fake_gemini import call, chunk, counts, retry, sse, status, text_chunks
-from tests.support.gemini_streams import read, reply_to, whole
+from tests.support.gemini_streams import read, reply_to, stream_decoder, whole
 from tests.support.generate_requests import finish_of, kinds, text_of
 
 
@@ -80,6 +80,26 @@ def test_a_stream_that_ends_without_a_reason_is_truncated(raw):
 def test_the_last_of_several_finish_reasons_counts():
     events = reply_to(chunk({"text": "Ye"}, finish="STOP"), chunk({"text": "s"}, finish="MAX_TOKENS"))
     assert (text_of(events), finish_of(events)) == ("Yes", "length")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "over"),
+    [
+        ([("Hi", None), ("", "STOP")], True),
+        ([("Hi", None), (" you", "STOP")], True),
+        ([("Hi", "STOP"), ("", "STOP")], False),
+        ([("Hi", "STOP"), (" you", "STOP"), ("", "STOP")], False),
+        ([("Hi", None), ("", "STOP"), (" you", "STOP"), ("", "STOP")], False),
+        ([("", "STOP"), ("Hi", "STOP")], False),
+    ],
+)
+def test_a_reason_with_every_piece_does_not_say_that_the_reply_is_over(pieces, over):
+    for thought in (False, True):
+        decoder = stream_decoder()
+        decoder.feed(
+            sse(*(chunk({"text": text, "thought": thought}, finish=end) for text, end in pieces)), []
+        )
+        assert (decoder.may_end, decoder.awaiting_end) == (True, over)
 
 
 @pytest.mark.parametrize("reason", ["SAFETY", "OTHER", "BLOCKLIST", "JAILBREAK", "A_NEW_ONE"])

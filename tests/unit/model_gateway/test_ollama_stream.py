@@ -132,6 +132,12 @@ def test_a_stream_without_a_reply_is_an_error():
         read(ndjson(last(None)))
 
 
+def test_a_reply_goes_on_after_an_empty_piece_if_every_piece_says_that_it_is_done():
+    pieces = [last("stop", {"content": each}) for each in ("Good", "", " evening", "")]
+    assert text_of(reply_to(*pieces)) == "Good evening"
+    assert text_of(reply_to(*pieces[:2])) == "Good"
+
+
 def test_an_empty_reply_with_a_reason_is_valid():
     events = reply_to(last("stop"))
     assert kinds(events) == ["started", "usage", "finished"]

@@ -74,8 +74,8 @@ class ResponseDecoder(ReplyDecoder):
         if done is True:
             if not self.begun:
                 raise BackendFailed("Ollama's connection to the model broke before the reply began")
-            # Other servers say `done` with a piece of the reply, and may go on.
-            self.ended = not with_content
+            # Other servers say `done` with every piece of the reply, and may go on.
+            self.ended = not with_content and (self.at_end or not self.has_content)
 
     @override
     def finish(self, out: list[Event]) -> None:
