@@ -67,9 +67,12 @@ def test_content_may_be_a_list_of_parts():
         *((each, "context_full") for each in ("model_length", "MODEL_CONTEXT_WINDOW_EXCEEDED")),
         *(
             (each, "content_filter")
-            for each in ("SAFETY", "guardrail_intervened", "content-filter", "RECITATION")
+            for each in ("content_filter: SAFETY", "guardrail_intervened", "content-filter", "RECITATION")
         ),
-        *((each, "model_error") for each in ("MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE")),
+        *(
+            (each, "model_error")
+            for each in ("MALFORMED_RESPONSE", "function_call_filter: MALFORMED_FUNCTION_CALL")
+        ),
         ("refusal", "refusal"),
         ("pause_turn", "paused"),
         ("something_new", "unknown"),

@@ -49,8 +49,7 @@ GPT_OSS = (
         "<reasoning>\nHm.\n</reasoning>\n\nGood  evening.",
         "<longcat_think>Hm.</longcat_think>Good  evening.",
         "<|begin_of_thought|>\n\nHm.\n\n<|end_of_thought|>\n\nGood  evening.",
-        "<|begin_of_thought|>Hm.<|end_of_thought|>\n\n"
-        "<|begin_of_solution|>\n\nGood  evening.\n\n<|end_of_solution|>",
+        "<|begin_of_thought|>Hm.<|end_of_thought|>\n<|begin_of_solution|>Good  evening.<|end_of_solution|>",
         "<|START_THINKING|>Hm.<|END_THINKING|><|START_RESPONSE|>Good  evening.<|END_RESPONSE|>",
         GPT_OSS,
         GPT_OSS + "<|return|>",

@@ -64,16 +64,21 @@ class JsonStreamDecoder(StreamDecoder):
 
     @override
     def feed(self, chunk: bytes, events: list[Event]) -> None:
-        with self._reply:
+        # Not a `with`, which costs more than it saves: each chunk of each stream passes here.
+        try:
             self._decode(self._parser.feed(chunk), events)
+        except Exception as error:  # noqa: BLE001 - see `fail`
+            self._reply.fail(error)
 
     @override
     def end(self, events: list[Event]) -> None:
         """Drops a last record that the end of the connection cut in two."""
-        with self._reply:
+        try:
             self._decode(filter(_is_complete, self._parser.end()), events)
             if not self.finished:
                 self._finish(events)
+        except Exception as error:  # noqa: BLE001 - see `fail`
+            self._reply.fail(error)
 
     def _decode(self, records: Iterable[Record], events: list[Event]) -> None:
         reply = self._reply

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, NoReturn
 
 import structlog
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_STOP, FINISH_REASON_TRUNCATED, FinishReason
@@ -52,8 +51,7 @@ COUNTS: Final = (
 class ReplyDecoder(ABC):
     """Decodes one reply into events: the records of a stream, or a response that came at once.
 
-    It is entered while it decodes. Whatever a response makes it raise leaves as a ModelError, so that another
-    backend is asked; the log has the cause.
+    Whatever a response makes it raise goes through `fail`.
     """
 
     end_marker: ClassVar[bytes] = b""
@@ -97,22 +95,6 @@ class ReplyDecoder(ABC):
         self._guesses = self._think_tags.is_guess(model)
         self._usage: Usage | None = None
 
-    def __enter__(self) -> Self:
-        """Itself: from now on errors are the response's."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Raises ProtocolViolation for an error that nobody foresaw."""
-        if isinstance(error, ModelError):
-            error.worked_on = error.worked_on or self._worked_on
-        elif isinstance(error, Exception):
-            log.error("decoder_failed", decoder=type(self).__module__, exc_info=error)
-            broken = ProtocolViolation(f"the response cannot be decoded ({type(error).__name__})")
-            broken.worked_on = self._worked_on
-            raise broken from error
-
     @property
     def begun(self) -> bool:
         """Whether any part of the reply has arrived."""
@@ -123,6 +105,20 @@ class ReplyDecoder(ABC):
         if self.exact_marker and self.exact_marker in data:
             return load_exactly(data)
         return load_json(data)
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Raises what a response has made this decoder raise, as a ModelError.
+
+        For an error that nobody foresaw that is ProtocolViolation, so that another backend is asked; the log
+        has the cause.
+        """
+        if isinstance(error, ModelError):
+            error.worked_on = error.worked_on or self._worked_on
+            raise error
+        log.error("decoder_failed", decoder=type(self).__module__, exc_info=error)
+        broken = ProtocolViolation(f"the response cannot be decoded ({type(error).__name__})")
+        broken.worked_on = self._worked_on
+        raise broken from error
 
     @abstractmethod
     def decode(self, record: Any, name: bytes, out: list[Event], /) -> None:

@@ -152,15 +152,19 @@ class HttpProvider(Provider):
         self, decoder: ReplyDecoder, body: bytes, response: aiohttp.ClientResponse
     ) -> list[Event]:
         """The events of a reply that came at once, also as the records of a stream."""
-        with decoder:
+        try:
+            reply = decoder.load(body)
+        except ValueError:
+            parser = parser_of(body)
+            if parser is None:
+                raise self._errors.from_unparsable(body, response.headers) from None
+        except Exception as error:  # noqa: BLE001 - see `fail`
+            decoder.fail(error)
+        else:
             try:
-                reply = decoder.load(body)
-            except ValueError:
-                parser = parser_of(body)
-                if parser is None:
-                    raise self._errors.from_unparsable(body, response.headers) from None
-            else:
                 return decoder.decode_whole(reply)
+            except Exception as error:  # noqa: BLE001 - see `fail`
+                decoder.fail(error)
         stream, out = JsonStreamDecoder(parser, decoder), list[Event]()
         stream.feed(body, out)
         if not stream.finished:

@@ -91,12 +91,15 @@ class ResponseDecoder(ReplyDecoder):
             raise self._errors.from_payload(chunk)
         self._start(chunk.get("model"), out)
         choice = _first_choice(chunk.get("choices"))
-        if choice is None or choice.get("finish_reason") or choice.get("error"):
+        if choice is None:
+            self._find_usage(chunk)
+            return
+        reason = choice.get("finish_reason")
+        if reason or choice.get("error"):
             self._find_usage(chunk)
         elif isinstance(usage := chunk.get("usage"), dict):
             self._report_usage(decode_usage(usage))
-        if choice is not None:
-            self._decode_choice(choice, out)
+        self._decode_choice(choice, str(reason) if reason else "", out)
 
     @override
     def finish(self, out: list[Event]) -> None:
@@ -120,13 +123,12 @@ class ResponseDecoder(ReplyDecoder):
         for found in find_usage(chunk):
             self._report_usage(found)
 
-    def _decode_choice(self, choice: dict[str, Any], out: list[Event]) -> None:
+    def _decode_choice(self, choice: dict[str, Any], reason: str, out: list[Event]) -> None:
         before = len(out)
-        delta, message = choice.get("delta"), choice.get("message")
-        reason = str(choice.get("finish_reason") or "")
+        delta = choice.get("delta")
         if isinstance(delta, dict):
             self._decode_delta(delta, out)
-        if isinstance(message, dict):
+        if isinstance(message := choice.get("message"), dict):
             if self._in_messages or not (self.has_content or len(out) > before):
                 begun = len(out)
                 self._decode_delta(message, out, whole=bool(reason))
@@ -136,8 +138,8 @@ class ResponseDecoder(ReplyDecoder):
         if choice.get("error"):
             raise self._errors.from_payload(choice)
         self._take_reason(reason, with_content=len(out) > before)
-        if self.at_end and reason and self._lacks_answer(reason):
-            self.at_end = False
+        if reason and self.at_end:
+            self.at_end = not self._lacks_answer(reason)
 
     def _lacks_answer(self, reason: str) -> bool:
         """Whether what the finish reason says has not come yet: the tool calls, or anything but thoughts."""
@@ -199,8 +201,9 @@ class ResponseDecoder(ReplyDecoder):
 
 
 def _meaning(reason: str) -> FinishReason.ValueType:
-    """What a finish reason means: in capitals to some, and with hyphens to others."""
-    return events.finish_reason(reason.lower().replace("-", "_"), FINISH_REASONS)
+    """What a finish reason means. Some write capitals or hyphens, and Gemini "content_filter: SAFETY"."""
+    word = reason.rpartition(": ")[2].lower().replace("-", "_")
+    return events.finish_reason(word, FINISH_REASONS)
 
 
 def _parts(content: Any) -> Iterator[tuple[str, str]]:
