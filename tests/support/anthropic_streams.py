@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.formats.anthropic.response import ResponseDecoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
 from clawdbot_model_gateway.formats.sse import EventParser
 from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_servicekit.structs import to_plain
 
 from tests.support.fake_anthropic import sse
 from tests.support.generate_requests import check_grammar
@@ -41,3 +43,9 @@ def reply_to(*events, **options):
 def whole(message):
     """The events of a reply that came at once."""
     return response_decoder().decode_whole(message)
+
+
+def calls_of(events):
+    """Id, name and arguments of each call that is complete."""
+    found = [part.tool_call for part in accumulate(events).message.parts if part.HasField("tool_call")]
+    return [(each.id, each.name, to_plain(each.arguments)) for each in found]

@@ -18,9 +18,13 @@ def response_decoder() -> ResponseDecoder:
     return ResponseDecoder("asked-for", [], names, ErrorMapper(["AIza-secret-0123456789"]))
 
 
+def stream_decoder() -> JsonStreamDecoder:
+    return JsonStreamDecoder(EventParser(), response_decoder())
+
+
 def read(*pieces: bytes) -> list[Event]:
     """All events of a stream that ends after these pieces."""
-    decoder = JsonStreamDecoder(EventParser(), response_decoder())
+    decoder = stream_decoder()
     out: list[Event] = []
     for piece in pieces:
         decoder.feed(piece, out)

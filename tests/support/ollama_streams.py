@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
-from clawdbot_model_gateway.formats.ndjson import LineParser
 from clawdbot_model_gateway.formats.ollama.response import ResponseDecoder
+from clawdbot_model_gateway.formats.record_parsers import LineOrEventParser
 from clawdbot_model_gateway.http import ErrorMapper
 
 from tests.support.fake_ollama import ndjson
@@ -15,7 +15,7 @@ from tests.support.generate_requests import check_grammar
 def stream_decoder() -> JsonStreamDecoder:
     names = ToolNames(["tables.reserve", "clock.now"])
     reply = ResponseDecoder("asked-for", [], names, ErrorMapper(["sk-secret-0123456789"]))
-    return JsonStreamDecoder(LineParser(), reply)
+    return JsonStreamDecoder(LineOrEventParser(), reply)
 
 
 def read(*pieces: bytes):

@@ -115,8 +115,22 @@ async def test_calls_of_several_turns_may_have_one_id(tmp_path, wire):
     )
     body, warnings = await sent(tmp_path, wire, "generate", *conversation)
     found = [each for each in calls_and_results(body) if each != "…"]
-    assert found == ["call c1", "result c1", "call c1", "result c1"]
+    assert found[:2] == ["call c1", "result c1"]
+    # Vendors want another id for the second.
+    call, result = (each.split() for each in found[2:])
+    assert (call[0], result[0]) == ("call", "result")
+    assert call[1] == result[1] != "c1"
+    sent_text = json.dumps(body)
+    assert 0 < sent_text.index("noon") < sent_text.index("midnight")
     assert warnings == []
+
+
+async def test_an_interrupted_call_does_not_take_the_result_of_a_later_one_with_its_id(tmp_path, wire):
+    conversation = ("A", calling("c1"), "B", calling("c1"), results("c1"), "C")
+    body, warnings = await sent(tmp_path, wire, "generate", *conversation)
+    sent_text = json.dumps(body)
+    assert 0 < sent_text.index(INTERRUPTED) < sent_text.index("noon")
+    assert [field for field, _ in warnings] == ["messages[1].parts[0].tool_call"]
 
 
 # Reasoning that nothing follows

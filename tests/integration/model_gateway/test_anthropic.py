@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
-from clawdbot.common.v1.message_pb2 import ROLE_TOOL, Message, Part, ToolResult
+from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TOOL_CALLS
+from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, Part, ToolCall, ToolResult
 from clawdbot.common.v1.usage_pb2 import UsageProvenance
 from clawdbot.model_gateway.v1.generation_pb2 import REASONING_EFFORT_LOW
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
@@ -24,6 +26,7 @@ from tests.support.fake_anthropic import (
     error,
     error_event,
     fake_anthropic,
+    message,
     reply,
     says,
     sse,
@@ -60,6 +63,55 @@ async def test_replies_arrive_with_and_without_streaming(served):
     assert (whole.message.parts[0].text, whole.model, whole.backend) == ("Good evening.", MODEL, "anthropic")
     assert (whole.usage.input_tokens, whole.usage.output_tokens) == (7, 3)
     assert whole.usage.provenance == UsageProvenance.USAGE_PROVENANCE_REPORTED
+
+
+@METHODS
+async def test_calls_of_two_turns_that_share_an_id_are_sent_apart(served, backend, method):
+    turns = [
+        Message(role=role, parts=[part])
+        for text in ("one", "two")
+        for role, part in (
+            (ROLE_ASSISTANT, Part(tool_call=ToolCall(id="call_0", name="clock.now"))),
+            (ROLE_TOOL, Part(tool_result=ToolResult(call_id="call_0", content=[Part(text=text)]))),
+        )
+    ]
+    await served.client.run(asks("When?", *turns, tools=[tool("clock.now")]), method)
+    _, first, one, second, two = (each["content"][0] for each in backend.last["messages"])
+    assert first["id"] == one["tool_use_id"] == "call_0"
+    assert second["id"] == two["tool_use_id"] != "call_0"
+    assert [each["content"][0]["text"] for each in (one, two)] == ["one", "two"]
+
+
+@METHODS
+async def test_a_whole_reply_may_begin_with_a_byte_order_mark(served, backend, method):
+    body = b"\xef\xbb\xbf" + json.dumps(message({"type": "text", "text": "Hi"})).encode()
+    backend.will(Answer([body], content_type="application/json"))
+    result = await served.client.run(asks(), method)
+    reply = result if method == "generate" else accumulate(result)
+    assert reply.message.parts[0].text == "Hi"
+
+
+@METHODS
+async def test_a_call_beside_a_tool_that_the_vendor_runs_is_complete(served, backend, method):
+    search = {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "srv_1", "content": []}
+    first = [
+        begin(),
+        start(0, search),
+        delta(0, "input_json_delta", partial_json='{"query": "x"}'),
+        stop(0),
+        start(1, found),
+        stop(1),
+        start(2, {"type": "tool_use", "id": "toolu_1", "name": "clock_now", "input": '{"zone": 1}'}),
+        stop(2),
+        *end("tool_use"),
+    ]
+    backend.will(Answer([sse(*first)]))
+    result = await served.client.run(asks(tools=[tool("clock.now")]), method)
+    reply = result if method == "generate" else accumulate(result)
+    (part,) = reply.message.parts
+    assert (part.tool_call.name, part.tool_call.arguments_json) == ("clock.now", '{"zone":1}')
+    assert reply.finish_reason == FINISH_REASON_TOOL_CALLS
 
 
 @METHODS

@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 from clawdbot.model_gateway.v1.generation_pb2 import REASONING_EFFORT_HIGH
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendFailed,
@@ -75,6 +76,20 @@ async def test_it_answers_through_the_gateway(backend, tmp_path):
         assert (reply.backend, reply.model) == ("ollama", MODEL)
         assert (reply.usage.input_tokens, reply.usage.output_tokens) == (7, 3)
         assert len(backend.connections) == 1
+
+
+@METHODS
+@pytest.mark.parametrize("together", [False, True])
+async def test_it_reads_replies_that_servers_format_in_their_own_way(backend, tmp_path, method, together):
+    lines = [line({"content": "Good {"}), line({"content": '" evening.'}), last()]
+    bodies = [lines] if together else lines
+    body = ("\ufeff" + "\n".join(json.dumps(each, indent=2) for each in bodies)).encode()
+    async with gateway(tmp_path, model={"provider": "ollama", "endpoint": backend.root}) as served:
+        backend.will(Answer([body[:2], body[2:9], body[9:]], content_type="application/json"))
+        result = await served.client.run(asks(), method)
+    reply = result if method == "generate" else accumulate(result)
+    assert reply.message.parts[0].text == 'Good {" evening.'
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (7, 3)
 
 
 async def test_it_embeds_through_the_gateway(backend, tmp_path):

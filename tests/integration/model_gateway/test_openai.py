@@ -17,6 +17,7 @@ from tests.support.fake_responses import (
     MODEL,
     call,
     created,
+    ended,
     fake_responses,
     item_events,
     message,
@@ -57,6 +58,20 @@ async def test_a_reply_goes_through_whole_and_in_pieces(served, backend):
         ("/v1/responses", False),
     ]
     assert KEY not in json.dumps([each.body for each in backend.asked])
+
+
+@pytest.mark.parametrize("rpc", ["generate", "stream"])
+async def test_the_fallback_is_asked_if_a_reply_fails_without_a_reason(backend, tmp_path, rpc):
+    main = {"provider": "openai", "endpoint": backend.url, "api_key": KEY, "models": ["m"]}
+    aliases = {"chat": ["main/m", {"target": "spare/m", "fallback": True}]}
+    spare = {"provider": "echo", "models": ["m"]}
+    async with gateway(
+        tmp_path, models={"backends": {"main": main, "spare": spare}, "aliases": aliases}
+    ) as each:
+        backend.will(Answer([sse(created(), ended(status="failed", error=None))]))
+        result = await each.client.run(asks("Hello", model="chat"), rpc)
+    reply = result if rpc == "generate" else accumulate(result)
+    assert (reply.backend, reply.message.parts[0].text) == ("spare", "Hello")
 
 
 async def test_a_tool_is_called_and_its_result_goes_back_with_the_thoughts(served, backend):

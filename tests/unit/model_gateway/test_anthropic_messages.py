@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from clawdbot.common.v1.message_pb2 import (
     ROLE_ASSISTANT,
@@ -219,6 +221,26 @@ def test_other_vendors_ids_are_sanitized_the_same_way_in_call_and_result():
 
 
 # Media
+
+
+@pytest.mark.parametrize(
+    "ids", [("a", "a"), ("a.b", "a_b"), ("a_b", "a.b"), ("a:0", "a 0"), ("x" * 65, "x" * 66), ("é", "ü")]
+)
+def test_each_call_has_an_id_of_its_own_that_its_result_repeats(ids):
+    turns = conversation(
+        *(
+            Message(role=role, parts=[part])
+            for each in ids
+            for role, part in ((ROLE_ASSISTANT, call(each)), (ROLE_TOOL, result(each, Part(text="Booked"))))
+        )
+    )
+    called, returned = (
+        [block[name] for turn in turns for block in turn["content"] if name in block]
+        for name in ("id", "tool_use_id")
+    )
+    assert called == returned
+    assert len({*called}) == 2
+    assert all(re.fullmatch("[A-Za-z0-9_-]{1,64}", each) for each in called)
 
 
 def test_images_are_data_or_urls():

@@ -15,9 +15,8 @@ from clawdbot_model_gateway.core.errors import (
     ProtocolViolation,
     RateLimited,
 )
-from clawdbot_servicekit.structs import to_plain
 
-from tests.support.anthropic_streams import read, reply_to, stream_decoder, whole
+from tests.support.anthropic_streams import calls_of, read, reply_to, stream_decoder, whole
 from tests.support.fake_anthropic import (
     PING,
     begin,
@@ -35,11 +34,6 @@ from tests.support.fake_anthropic import (
     usage,
 )
 from tests.support.generate_requests import check_grammar, finish_of, kinds, text_of
-
-
-def calls_of(events):
-    found = [part.tool_call for part in accumulate(events).message.parts if part.HasField("tool_call")]
-    return [(each.id, each.name, to_plain(each.arguments)) for each in found]
 
 
 def usage_of(events):
@@ -67,7 +61,9 @@ def test_each_piece_of_text_is_an_event():
         ("refusal", "refusal", False),
         ("pause_turn", "paused", False),
         ("compaction", "unknown", False),
-        ("stop", "unknown", False),
+        ("stop", "stop", False),
+        ("length", "length", True),
+        ("content_filter", "content_filter", False),
     ],
 )
 def test_each_stop_reason_has_its_finish_reason_and_is_passed_on(raw, reason, truncated):
@@ -236,6 +232,14 @@ def test_later_counts_replace_earlier_ones():
     assert (counted.input_tokens, counted.output_tokens) == (7, 3)
 
 
+def test_input_written_to_the_cache_may_be_reported_by_how_long_it_is_kept():
+    kept = {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30}
+    for total in (None, 50):
+        counts = usage(7, 1, cache_creation=kept, cache_creation_input_tokens=total)
+        events = whole(message({"type": "text", "text": "Yes."}, usage=counts))
+        assert (usage_of(events).input_tokens, usage_of(events).cache_write_tokens) == (57, 50)
+
+
 @pytest.mark.parametrize("nonsense", [None, "many", [], {"input_tokens": -3, "output_tokens": "2"}])
 def test_invalid_usage_counts_nothing(nonsense):
     first = {"type": "message_start", "message": message(reason=None, usage=nonsense)}
@@ -323,3 +327,37 @@ def test_a_response_without_a_reply_is_an_error(nothing):
 def test_an_error_instead_of_a_reply_has_its_class():
     with pytest.raises(BackendOverloaded):
         whole(error_event("overloaded_error", "Overloaded"))
+
+
+def test_a_delta_without_a_type_is_known_by_its_field():
+    blocks = [*thinks("hm"), *says("Yes.", index=1), *calls("clock_now", "{}", index=2)]
+    bare = [
+        {**each, "delta": {key: value for key, value in each["delta"].items() if key != "type"}}
+        if "delta" in each
+        else each
+        for each in blocks
+    ]
+    expected = accumulate(reply_to(begin(), *blocks, *end("tool_use")))
+    assert accumulate(reply_to(begin(), *bare, *end("tool_use"))) == expected
+
+
+def test_a_text_alone_may_be_the_content_of_a_whole_reply():
+    events = whole({**message(), "content": "Yes."})
+    assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+
+
+def test_an_events_name_counts_if_its_data_has_no_type():
+    events = [begin(), *says("Yes."), *calls("clock_now", "{}", index=1), *end("tool_use")]
+    stream = "".join(
+        f"event: {each['type']}\ndata: {json.dumps({key: each[key] for key in each if key != 'type'})}\n\n"
+        for each in events
+    )
+    assert accumulate(read(stream.encode())) == accumulate(reply_to(*events))
+
+
+def test_a_whole_reply_at_the_end_of_its_stream_repeats_nothing():
+    blocks = [*says("Yes."), *calls("clock_now", "{}", index=1)]
+    call = {"type": "tool_use", "id": "toolu_01", "name": "clock_now", "input": {}}
+    repeated = message({"type": "text", "text": "Yes."}, call, reason="tool_use")
+    events = reply_to(begin(), *blocks, repeated)
+    assert (text_of(events), len(calls_of(events)), finish_of(events)) == ("Yes.", 1, "tool_calls")

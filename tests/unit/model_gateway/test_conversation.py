@@ -13,7 +13,7 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from clawdbot_model_gateway.formats.conversation import EMPTY_MESSAGE, prepare, with_question
+from clawdbot_model_gateway.formats.conversation import EMPTY_MESSAGE, NO_RESULT, prepare, with_question
 
 from tests.support.generate_requests import says
 
@@ -100,3 +100,69 @@ def test_the_request_is_not_changed():
     before = [each.SerializeToString() for each in messages]
     with_question(prepare(messages))
     assert [each.SerializeToString() for each in messages] == before
+
+
+# Calls with one id
+
+
+def pairs(messages):
+    """The position of each call and the text of its result, by their ids after preparation."""
+    found, texts = {}, {}
+    for index, message in prepare(messages):
+        for part in message.parts:
+            if part.HasField("tool_call"):
+                assert part.tool_call.id not in found, "each id is unique"
+                found[part.tool_call.id] = index
+            elif part.HasField("tool_result"):
+                assert part.tool_result.call_id not in texts, "each call has one result"
+                content = part.tool_result.content
+                texts[part.tool_result.call_id] = content[0].text if content else ""
+    assert list(found) == list(texts), "results are in the order of their calls"
+    return [(index, texts[call_id]) for call_id, index in found.items()]
+
+
+def answers(call_id, *texts, role=ROLE_TOOL):
+    """Results of calls with this id, in one message."""
+    parts = [Part(tool_result=ToolResult(call_id=call_id, content=[Part(text=each)])) for each in texts]
+    return Message(role=role, parts=parts)
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ((calls("a"), answers("a", "1"), calls("a"), answers("a", "2")), [(0, "1"), (2, "2")]),
+        ((calls("a", "a"), answers("a", "1", "2")), [(0, "1"), (0, "2")]),
+        ((calls("a", "a"), answers("a", "1"), answers("a", "2")), [(0, "1"), (0, "2")]),
+        ((calls("a", "a"), answers("a", "1"), says("hm"), answers("a", "2")), [(0, "1"), (0, "2")]),
+        ((calls("a", "a"), answers("a", "1")), [(0, "1"), (0, NO_RESULT)]),
+        # The first call was interrupted, and the model counts anew in its next reply.
+        ((calls("a"), says("stop"), calls("a"), answers("a", "2")), [(0, NO_RESULT), (2, "2")]),
+        ((calls("a", "a"), says("stop"), calls("a"), answers("a", "2")), [*[(0, NO_RESULT)] * 2, (2, "2")]),
+        (
+            (calls("a"), answers("a", "1"), calls("a"), answers("a", "2"), calls("a"), answers("a", "3")),
+            [(0, "1"), (2, "2"), (4, "3")],
+        ),
+        (
+            (calls("a"), answers("a", "1", role=ROLE_USER), calls("a"), answers("a", "2")),
+            [(0, "1"), (2, "2")],
+        ),
+    ],
+)
+def test_calls_that_share_an_id_get_ids_of_their_own_and_keep_their_results(messages, expected):
+    before = [each.SerializeToString() for each in messages]
+    assert pairs(messages) == expected
+    assert [each.SerializeToString() for each in messages] == before
+
+
+def test_the_first_call_keeps_its_id_and_the_others_get_the_same_each_time():
+    turn = [calls("a"), answers("a", "1")]
+    ids = [part.tool_call.id for _, message in prepare([*turn, *turn, *turn]) for part in message.parts[:1]]
+    again = [part.tool_call.id for _, message in prepare([*turn, *turn]) for part in message.parts[:1]]
+    assert ids[0] == "a"
+    assert ids[:4] == again
+
+
+def test_other_ids_stay_as_they_are():
+    messages = [calls("a", "b"), results("a", "b"), calls("a", "c"), results("a", "c")]
+    ids = [part.tool_call.id for _, message in prepare(messages) for part in message.parts]
+    assert (ids[:2], ids[5]) == (["a", "b"], "c")

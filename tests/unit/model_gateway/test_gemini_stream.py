@@ -11,7 +11,7 @@ from clawdbot_model_gateway.core.errors import BackendOverloaded, ProtocolViolat
 from clawdbot_servicekit.structs import to_plain
 
 from tests.support.fake_gemini import call, chunk, counts, retry, sse, status, text_chunks
-from tests.support.gemini_streams import read, reply_to, whole
+from tests.support.gemini_streams import read, reply_to, stream_decoder, whole
 from tests.support.generate_requests import finish_of, kinds, text_of
 
 
@@ -45,8 +45,9 @@ def test_any_line_end_gives_the_same_reply():
 # Finish reasons
 
 FILTERED = ["SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "RECITATION", "LANGUAGE"]
-FILTERED += ["IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER"]
+FILTERED += ["IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "MODEL_ARMOR"]
 FAILED = ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "NO_IMAGE", "OTHER"]
+FAILED += ["MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE"]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,26 @@ def test_the_last_of_several_finish_reasons_counts():
     assert (text_of(events), finish_of(events)) == ("Yes", "length")
 
 
+@pytest.mark.parametrize(
+    ("pieces", "over"),
+    [
+        ([("Hi", None), ("", "STOP")], True),
+        ([("Hi", None), (" you", "STOP")], True),
+        ([("Hi", "STOP"), ("", "STOP")], False),
+        ([("Hi", "STOP"), (" you", "STOP"), ("", "STOP")], False),
+        ([("Hi", None), ("", "STOP"), (" you", "STOP"), ("", "STOP")], False),
+        ([("", "STOP"), ("Hi", "STOP")], False),
+    ],
+)
+def test_a_reason_with_every_piece_does_not_say_that_the_reply_is_over(pieces, over):
+    for thought in (False, True):
+        decoder = stream_decoder()
+        decoder.feed(
+            sse(*(chunk({"text": text, "thought": thought}, finish=end) for text, end in pieces)), []
+        )
+        assert (decoder.may_end, decoder.awaiting_end) == (True, over)
+
+
 @pytest.mark.parametrize("reason", ["SAFETY", "OTHER", "BLOCKLIST", "JAILBREAK", "A_NEW_ONE"])
 def test_a_blocked_prompt_finishes_with_content_filter(reason):
     blocked = {"promptFeedback": {"blockReason": reason}, "usageMetadata": counts(output=None)}
@@ -98,6 +119,27 @@ def test_feedback_without_a_block_reason_is_ignored():
 def test_a_filtered_reply_keeps_its_text():
     events = reply_to(chunk({"text": "Take the"}), chunk(finish="SAFETY"))
     assert (text_of(events), finish_of(events)) == ("Take the", "content_filter")
+
+
+@pytest.mark.parametrize("index", ["0", None, -1, "x", [], 0.0])
+def test_a_candidate_whose_index_is_no_number_is_the_first(index):
+    first = chunk({"text": "Yes."}, finish="STOP")
+    first["candidates"][0]["index"] = index
+    assert text_of(reply_to(first)) == "Yes."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"parts": {"text": "Yes."}},
+        [{"parts": [{"text": "Yes."}]}],
+        [{"parts": {"text": "Ye"}}, {"parts": {"text": "s."}}],
+    ],
+)
+def test_a_list_of_one_may_be_left_out_or_be_one_too_many(content):
+    chunk_of = {"candidates": [{"content": content, "finishReason": "STOP"}]}
+    for events in (reply_to(chunk_of), whole(chunk_of)):
+        assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
 
 
 def test_a_candidate_without_an_index_is_the_first_and_others_are_ignored():
@@ -143,7 +185,28 @@ def test_a_hundred_kilobytes_of_arguments_arrive_complete():
     assert to_plain(found.arguments) == {"note": text}
 
 
-@pytest.mark.parametrize("args", ["{}", [1], 7, {"deep": json.loads("[" * 30 + "]" * 30)}])
+def test_arguments_may_be_text_or_missing():
+    for args, expected in (('{"people": 4}', {"people": 4}), ("", {}), (None, {}), ({}, {}), ([], {})):
+        events = reply_to(chunk(call("clock_now", args), finish="STOP"))
+        assert [to_plain(each.arguments) for each in calls_of(events)] == [expected]
+        assert finish_of(events) == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        "[]",
+        "people",
+        "4",
+        '{"people"',
+        [1],
+        [{"people": 4}],
+        7,
+        0,
+        False,
+        {"deep": json.loads("[" * 30 + "]" * 30)},
+    ],
+)
 def test_arguments_that_are_not_an_object_are_a_model_error(args):
     events = reply_to(chunk(call("clock_now", args), finish="STOP"))
     assert finish_of(events) == "model_error"
@@ -151,7 +214,8 @@ def test_arguments_that_are_not_an_object_are_a_model_error(args):
 
 
 def test_a_call_without_a_name_is_a_model_error():
-    assert finish_of(reply_to(chunk({"functionCall": {"args": {}}}, finish="STOP"))) == "model_error"
+    for nameless in ({"args": {}}, {}, [], "clock_now", 0):
+        assert finish_of(reply_to(chunk({"functionCall": nameless}, finish="STOP"))) == "model_error"
 
 
 def test_a_reply_that_was_cut_off_does_not_finish_with_tool_calls():
@@ -190,6 +254,19 @@ def test_a_signature_with_a_text_or_alone_becomes_reasoning_after_it():
         assert [each.WhichOneof("content") for each in reply.parts] == ["text", "reasoning"]
         assert reply.parts[1].reasoning.signature
         assert reply.parts[1].reasoning.text == ""
+
+
+@pytest.mark.parametrize("half", ["\ud83d", "x\ude00"])
+def test_half_a_character_does_no_harm_anywhere(half):
+    thought = {"text": half, "thought": True, "thoughtSignature": half}
+    text = {"text": f"Hi{half}", "thoughtSignature": half}
+    called = {"functionCall": {"id": half, "name": half, "args": {half: half}}, "thoughtSignature": half}
+    parts = [json.dumps(chunk(each, modelVersion=half)) for each in (thought, text, called)]
+    for last in (chunk(finish=half), {"promptFeedback": {"blockReason": half}}):
+        events = reply_to(*parts, json.dumps(last))
+        assert "\ufffd" in events[-1].finished.raw_finish_reason
+        assert text_of(events).startswith("Hi")
+        assert len(calls_of(events)) == 1
 
 
 def test_a_part_of_an_unsupported_kind_is_ignored():

@@ -82,7 +82,16 @@ KEYS = [
     *("promptFeedback", "blockReason", "modelVersion", "error", "code", "status", "message", "details"),
     *("@type", "violations", "retryDelay", "reason", "tokenCount"),
 ]
-STRINGS = ["", "x", "STOP", "AUDIO", "RESOURCE_EXHAUSTED", "type.googleapis.com/google.rpc.RetryInfo", "9e9s"]
+STRINGS = [
+    "\ud800",
+    "",
+    "x",
+    "STOP",
+    "AUDIO",
+    "RESOURCE_EXHAUSTED",
+    "type.googleapis.com/google.rpc.RetryInfo",
+    "9e9s",
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(STRINGS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),

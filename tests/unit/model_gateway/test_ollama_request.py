@@ -150,6 +150,18 @@ def test_calls_and_their_results_go_back_with_the_reasoning_between_them():
     ]
 
 
+def test_results_of_calls_that_share_an_id_name_their_own_tools():
+    def turn(name):
+        call = Part(tool_call=ToolCall(id="c", name=name))
+        answer = Part(tool_result=ToolResult(call_id="c", content=[Part(text=name)]))
+        return message(ROLE_ASSISTANT, call), message(ROLE_TOOL, answer)
+
+    wire = messages("Hi", *turn("clock.now"), *turn("tables.reserve"))
+    results = [each for each in wire if each["role"] == "tool"]
+    assert [each["tool_name"] for each in results] == ["clock_now", "tables_reserve"]
+    assert len({each["tool_call_id"] for each in results}) == 2
+
+
 def test_each_result_is_a_message_and_an_empty_one_says_so():
     structured = ToolResult(call_id="c3", name="now")
     structured.structured.update({"hour": 7})

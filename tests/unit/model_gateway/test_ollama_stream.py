@@ -17,7 +17,7 @@ from clawdbot_model_gateway.core.errors import (
 )
 
 from tests.support.fake_ollama import call, last, line, ndjson, text_lines
-from tests.support.generate_requests import finish_of, kinds, text_of
+from tests.support.generate_requests import check_grammar, finish_of, kinds, text_of
 from tests.support.ollama_streams import read, reply_to, stream_decoder
 
 
@@ -37,6 +37,50 @@ def test_a_reply_may_come_in_one_line_with_or_without_its_end():
     assert text_of(read(whole)) == "Good evening."
 
 
+SHAPES = {
+    "pretty": lambda lines: "\n".join(json.dumps(each, indent=2) for each in lines),
+    "with blank lines": lambda lines: "\r\n\r\n".join(json.dumps(each, indent="\t") for each in lines),
+    "array": json.dumps,
+    "pretty array": lambda lines: json.dumps(lines, indent=4),
+    "array of lines": lambda lines: "[" + "\n,".join(map(json.dumps, lines)) + "]\n",
+    "byte order mark": lambda lines: "\ufeff" + "\n".join(map(json.dumps, lines)),
+    "byte order mark and pretty": lambda lines: "\ufeff\n" + json.dumps(lines, indent=1),
+    "events": lambda lines: "".join(f"data: {json.dumps(each)}\n\n" for each in lines),
+    "byte order mark and events": lambda lines: "\ufeffdata: " + "\n\ndata: ".join(map(json.dumps, lines)),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [*text_lines("Good {", "] evening\n")],
+        [last("stop", {"content": "Good evening."})],
+        [line({"thinking": "hm"}), line(call("clock_now", {"zone": '"{'})), last()],
+    ],
+)
+def test_a_reply_is_read_in_whatever_shape_its_lines_come(shape, lines):
+    expected = accumulate(reply_to(*lines))
+    body = SHAPES[shape](lines).encode()
+    for pieces in ([body], [body[at : at + 1] for at in range(len(body))]):
+        events = read(*pieces)
+        check_grammar(events)
+        found = accumulate(events)
+        assert (found.finish_reason, found.usage, len(found.message.parts)) == (
+            expected.finish_reason,
+            expected.usage,
+            len(expected.message.parts),
+        )
+        assert text_of(events) == text_of(reply_to(*lines))
+
+
+def test_an_error_is_read_in_any_shape():
+    error = {"error": "the input length exceeds the context length"}
+    for body in (json.dumps(error, indent=2), json.dumps([error]), "\ufeff" + json.dumps(error)):
+        with pytest.raises(ContextTooLong):
+            read(body.encode())
+
+
 def test_thinking_becomes_reasoning():
     events = reply_to(
         line({"thinking": "They "}), line({"thinking": "greet."}), line({"content": "Hi"}), last()
@@ -53,6 +97,7 @@ def test_thinking_becomes_reasoning():
     [
         ("stop", "stop"),
         ("length", "length"),
+        ("tool_calls", "model_error"),
         ("load", "unknown"),
         ("unload", "unknown"),
         ("tired", "unknown"),
@@ -69,6 +114,7 @@ def test_each_done_reason_is_mapped_and_passed_on(raw, reason):
 def test_stop_after_a_call_finishes_with_tool_calls():
     assert finish_of(reply_to(line(call("clock_now", {})), last("stop"))) == "tool_calls"
     assert finish_of(reply_to(last("stop", call("clock_now", {})))) == "tool_calls"
+    assert finish_of(reply_to(line(call("clock_now", {})), last("tool_calls"))) == "tool_calls"
     assert finish_of(reply_to(line(call("clock_now", {})), last("length"))) == "length"
 
 
@@ -84,6 +130,12 @@ def test_a_stream_without_a_reply_is_an_error():
             read(nothing)
     with pytest.raises(BackendFailed, match="broke before the reply began"):
         read(ndjson(last(None)))
+
+
+def test_a_reply_goes_on_after_an_empty_piece_if_every_piece_says_that_it_is_done():
+    pieces = [last("stop", {"content": each}) for each in ("Good", "", " evening", "")]
+    assert text_of(reply_to(*pieces)) == "Good evening"
+    assert text_of(reply_to(*pieces[:2])) == "Good"
 
 
 def test_an_empty_reply_with_a_reason_is_valid():
@@ -134,7 +186,14 @@ def test_a_call_without_an_id_gets_one():
     assert first != second
 
 
-@pytest.mark.parametrize("nothing", [None, {}, ""])
+def test_a_call_may_come_without_its_list():
+    (alone,) = call("clock_now", {"zone": 1})["tool_calls"]
+    events = reply_to(line({"tool_calls": alone}), last())
+    assert finish_of(events) == "tool_calls"
+    assert accumulate(events).message.parts[0].tool_call.arguments_json == '{"zone":1}'
+
+
+@pytest.mark.parametrize("nothing", [None, {}, "", []])
 def test_missing_arguments_are_an_empty_object(nothing):
     events = reply_to(line(call("clock_now", nothing)), last())
     assert not accumulate(events).message.parts[0].tool_call.arguments.fields
@@ -197,8 +256,9 @@ def test_an_error_in_the_stream_comes_after_the_text_before_it(message, error_cl
     assert message.split()[0] in raised.value.detail
 
 
-def test_the_error_of_a_remote_model_keeps_its_status():
-    limited = {"StatusCode": 429, "Status": "429 Too Many Requests", "error": "weekly limit reached"}
+@pytest.mark.parametrize("field", ["StatusCode", "status_code"])
+def test_the_error_of_a_remote_model_keeps_its_status(field):
+    limited = {field: 429, "Status": "429 Too Many Requests", "error": "weekly limit reached"}
     with pytest.raises(RateLimited, match="weekly limit"):
         read(ndjson(line({"content": "Good"}), limited))
 

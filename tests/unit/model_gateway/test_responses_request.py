@@ -126,6 +126,32 @@ def test_a_call_and_its_results_go_back():
     assert [each["type"] for each in items[9]["output"]] == ["input_text", "input_image"]
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ("a", "a"),
+        ("x" * 64, "y" * 64),
+        ("x" * 65, "x" * 66),
+        ("functions.get:0 é\n" * 9, "b"),
+        ("a.b", "a_b"),
+    ],
+)
+def test_each_call_has_an_id_of_its_own_that_is_not_too_long(ids):
+    parts = [
+        part
+        for each in ids
+        for part in (
+            Message(role=ROLE_ASSISTANT, parts=[Part(tool_call=ToolCall(id=each, name="clock.now"))]),
+            Message(role=ROLE_TOOL, parts=[Part(tool_result=ToolResult(call_id=each))]),
+        )
+    ]
+    wire = [each["call_id"] for each in body(asks("Hi", *parts))["input"] if "call_id" in each]
+    assert wire[::2] == wire[1::2]
+    assert len({*wire}) == 2
+    assert all(1 <= len(each) <= 64 for each in wire)
+    assert all(each in wire for each in ids if len(each) <= 64)
+
+
 def test_images_and_documents_are_parts():
     request = message(
         ROLE_USER,

@@ -241,6 +241,23 @@ def test_each_error_after_a_200_has_its_class_and_contains_no_key(code, error_cl
         assert "sk-secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("error", [None, {}, "", []])
+def test_a_reply_that_failed_without_content_is_an_error_even_if_no_reason_is_given(error):
+    for sent in ([ended(status="failed", error=error)], [created(), event("failed")]):
+        with pytest.raises(BackendFailed):
+            read(sse(*sent))
+    with pytest.raises(BackendFailed):
+        decode_whole(response(status="failed", error=error))
+
+
+@pytest.mark.parametrize("code", ["invalid_request_error", "invalid_prompt_size", "server_error", None])
+def test_a_message_that_says_more_than_the_code_decides(code):
+    error = {"code": code, "message": "Your input exceeds the context window of this model."}
+    for sent in ([{"type": "error", **error}], [ended(status="failed", error=error)]):
+        with pytest.raises(ContextTooLong):
+            read(sse(*sent))
+
+
 def test_a_failed_reply_keeps_the_text_before_its_end():
     end = ended(status="failed", error={"code": "server_error", "message": "x"})
     events = reply_to(*BEGUN, end)

@@ -94,7 +94,11 @@ KEYS = [
     *("refusal", "encrypted_content", "incomplete_details", "reason", "input_tokens", "model", "message"),
 ]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(0, 3) | st.floats() | st.sampled_from([*KINDS, "", "{}"]),
+    st.none()
+    | st.booleans()
+    | st.integers(0, 3)
+    | st.floats()
+    | st.sampled_from([*KINDS, "", "{}", "\ud800"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
     max_leaves=15,
 )

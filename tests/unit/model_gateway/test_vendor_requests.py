@@ -19,7 +19,7 @@ from clawdbot_model_gateway.formats.chat.request import RequestDefaults, Request
 from clawdbot_model_gateway.formats.vendor_profile import VENDOR_PROFILES, VendorProfile
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.support.generate_requests import asks, tool
+from tests.support.generate_requests import asks, says, tool
 
 TAKES_REASONING = [("deepseek", "reasoning_content"), ("moonshot", "reasoning_content")]
 
@@ -68,6 +68,15 @@ def test_a_message_of_thoughts_alone_is_left_out_with_a_warning():
     wire, warnings = encode(asks("When?", alone, "Well?"), VENDOR_PROFILES["deepseek"])
     assert [each["role"] for each in wire["messages"]] == ["user", "user"]
     assert warnings == ["messages[1].parts[0].reasoning"]
+
+
+@pytest.mark.parametrize("name", VENDOR_PROFILES)
+def test_mistral_alone_is_told_that_the_assistants_last_message_begins_the_reply(name):
+    begun = [says("Hello", ROLE_ASSISTANT), says("Go on"), says("Well, ", ROLE_ASSISTANT)]
+    for messages, marked in ((begun, name == "mistral"), (begun[:2], False)):
+        wire = encode(asks("Hi", *messages), VENDOR_PROFILES[name])[0]["messages"]
+        assert ["prefix" in each for each in wire[:-1]] == [False] * (len(wire) - 1)
+        assert wire[-1].get("prefix", False) is marked
 
 
 def test_mistral_gets_ids_of_its_own_form_the_same_for_call_and_result():

@@ -1,7 +1,8 @@
 """Puts a conversation into the form that every vendor takes, before it is written in one vendor's format.
 
 Vendors refuse a text that is empty or blank, a message between the results of one message's calls, a call
-without a result, a result without a call, and, but for OpenAI and Google, a request without a question.
+without a result, a result without a call, two calls with one id, and, but for OpenAI and Google, a request
+without a question.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
+
+from clawdbot_model_gateway.formats.tool_call import CallIds
 
 Numbered: TypeAlias = list[tuple[int, Message]]
 """Messages, each with its position in the request, for paths in warnings."""
@@ -104,7 +107,7 @@ _TOOL_KINDS: Final = frozenset({"tool_call", "tool_result"})
 
 def _paired(messages: Numbered, repairs: Repairs) -> Numbered:
     """The messages, with the results of each message's calls right after it, and one for each call."""
-    results = _results_of_calls(messages, repairs)
+    results, repeated = _results_of_calls(messages, repairs)
     paired: Numbered = []
     whole: set[int] = set()
     """Positions of messages that were taken with all of their parts."""
@@ -124,7 +127,7 @@ def _paired(messages: Numbered, repairs: Repairs) -> Numbered:
             else:
                 role = ROLE_TOOL if after is None else after.role
                 paired.append((at, Message(role=role, parts=parts)))
-    return paired
+    return _with_unique_ids(paired) if repeated else paired
 
 
 def _is_whole(message: Message, results: list[Part], *, last: bool) -> bool:
@@ -133,27 +136,53 @@ def _is_whole(message: Message, results: list[Part], *, last: bool) -> bool:
     return len(message.parts) == len(results) + others and (last or not others)
 
 
-def _results_of_calls(messages: Numbered, repairs: Repairs) -> dict[int, dict[int, list[Part]]]:
-    """Position of a message with calls → positions of the messages with their results → those results."""
+def _results_of_calls(messages: Numbered, repairs: Repairs) -> tuple[dict[int, dict[int, list[Part]]], bool]:
+    """Position of a message with calls → positions of the messages with their results → those results.
+
+    And whether two calls have one id, as with models that number their calls anew in each reply: then a
+    result belongs to the latest message with such a call.
+    """
     results: dict[int, dict[int, list[Part]]] = {}
-    waiting: dict[str, deque[tuple[int, str, ToolCall]]] = {}
+    waiting: dict[str, list[tuple[int, str, ToolCall]]] = {}
+    repeated = False
     for index, message in messages:
         for part_index, part in enumerate(message.parts):
             path = f"messages[{index}].parts[{part_index}]"
             if part.HasField("tool_call"):
                 results.setdefault(index, {})
-                waiting.setdefault(part.tool_call.id, deque()).append((index, path, part.tool_call))
+                repeated = repeated or part.tool_call.id in waiting
+                waiting.setdefault(part.tool_call.id, []).append((index, path, part.tool_call))
             elif part.HasField("tool_result"):
                 calls = waiting.get(part.tool_result.call_id)
                 if not calls:
                     repairs.strays.append(f"{path}.tool_result")
                     continue
-                results[calls.popleft()[0]].setdefault(index, []).append(part)
+                latest = calls[-1][0]
+                calls.remove(next(each for each in calls if each[0] == latest))
+                results[latest].setdefault(index, []).append(part)
     for index, path, call in [each for calls in waiting.values() for each in calls]:
         repairs.unanswered.append(f"{path}.tool_call")
         missing = ToolResult(call_id=call.id, name=call.name, content=[Part(text=NO_RESULT)], is_error=True)
         results[index].setdefault(index, []).append(Part(tool_result=missing))
-    return results
+    return results, repeated
+
+
+def _with_unique_ids(messages: Numbered) -> Numbered:
+    """The messages, each call's result after it, with another id for each call whose id is taken."""
+    ids, renamed = CallIds("call"), list[tuple[int, Message]]()
+    waiting: dict[str, deque[str]] = {}
+    for index, message in messages:
+        copy = Message()
+        copy.CopyFrom(message)
+        for part in copy.parts:
+            if part.HasField("tool_call"):
+                call_id = ids.unique(part.tool_call.id)
+                waiting.setdefault(part.tool_call.id, deque()).append(call_id)
+                part.tool_call.id = call_id
+            elif part.HasField("tool_result"):
+                part.tool_result.call_id = waiting[part.tool_result.call_id].popleft()
+        renamed.append((index, copy))
+    return renamed
 
 
 def _number_of(thing: str, paths: list[str]) -> str:

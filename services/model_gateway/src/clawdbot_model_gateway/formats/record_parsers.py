@@ -8,8 +8,8 @@ from typing import Final
 from typing_extensions import override
 
 from clawdbot_model_gateway.formats.json_stream import Record, RecordParser
-from clawdbot_model_gateway.formats.ndjson import LineParser
-from clawdbot_model_gateway.formats.sse import EventParser
+from clawdbot_model_gateway.formats.ndjson import DocumentParser, LineParser
+from clawdbot_model_gateway.formats.sse import BYTE_ORDER_MARK, EventParser
 from clawdbot_model_gateway.formats.vendor_json import load_json
 
 _EVENTS: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(data|event|id|retry|):")
@@ -24,7 +24,7 @@ def parser_of(body: bytes) -> RecordParser | None:
 
 
 class LineOrEventParser(RecordParser):
-    """Parses lines of JSON, or events if that is what the stream begins with."""
+    """Parses documents of JSON, or events if that is what the stream begins with."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -34,10 +34,11 @@ class LineOrEventParser(RecordParser):
     def feed(self, data: bytes) -> list[Record]:
         if self._parser is None:
             self._head += data
-            if not (begin := self._head.lstrip()):
-                return []
-            self._parser = LineParser() if begin[:1] in b"{[" else EventParser()
-            data, self._head = self._head, b""
+            data = self._head.removeprefix(BYTE_ORDER_MARK).lstrip()
+            if BYTE_ORDER_MARK.startswith(data):
+                return []  # Nothing has come yet, or the beginning of the mark.
+            self._parser = DocumentParser() if data[:1] in b"{[" else EventParser()
+            self._head = b""
         return self._parser.feed(data)
 
     @override

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from typing import Any, Final
 
@@ -15,6 +16,15 @@ from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly, 
 
 _NO_ARGUMENTS: Final = frozenset({"", "null"})
 """What models send if a tool takes no arguments."""
+PLACEHOLDERS: Final[tuple[Any, ...]] = (None, {}, [], "")
+"""What stands for the arguments of a call if they follow, or if it has none."""
+
+
+def call_from_json(call_id: str, name: str, arguments: Any) -> ToolCall | None:
+    """The call with these arguments: JSON text, as vendors document it, or an object; None for any other."""
+    if isinstance(arguments, str):
+        return call_from_text(call_id, name, arguments)
+    return call_from_object(call_id, name, {} if arguments in PLACEHOLDERS else arguments)
 
 
 def call_from_text(call_id: str, name: str, text: str) -> ToolCall | None:
@@ -62,6 +72,16 @@ def structured_text(result: ToolResult) -> str:
     return to_json(result.structured).decode() if result.HasField("structured") else ""
 
 
+def allowed_id(call_id: str, allowed: re.Pattern[str]) -> str:
+    """An id that a vendor allows; the same for the call and its result."""
+    return call_id if allowed.fullmatch(call_id) else _made_from(call_id, "call")
+
+
+def _made_from(call_id: str, prefix: str) -> str:
+    """Another id, the same every time: vendors' caches know the conversation by its bytes."""
+    return f"{prefix}_{hashlib.sha256(call_id.encode()).hexdigest()[:24]}"
+
+
 class CallIds:
     """The ids of one reply's calls. Each is unique: some vendors send the same one twice, or none."""
 
@@ -73,6 +93,6 @@ class CallIds:
         """The vendor's id; a new one if there is none, or, made from it, if it is taken."""
         call_id = well_formed(as_string(vendor_id)) or f"{self._prefix}_{secrets.token_hex(12)}"
         while call_id in self._used:
-            call_id = f"{self._prefix}_{hashlib.sha256(call_id.encode()).hexdigest()[:24]}"
+            call_id = _made_from(call_id, self._prefix)
         self._used.add(call_id)
         return call_id

@@ -13,6 +13,7 @@ import orjson
 
 MAX_COUNT: Final = 2**53
 """Tokens. A larger number is not a count."""
+BYTE_ORDER_MARK: Final = "\ufeff"
 
 
 def load_json(data: bytes) -> Any:
@@ -27,7 +28,8 @@ def load_json(data: bytes) -> Any:
 
 def load_exactly(data: bytes) -> Any:
     """The same, slower, with whole numbers of any size: orjson makes floats of those beyond 64 bits."""
-    return json.loads(data.decode("utf-8", "surrogateescape"), parse_constant=_no_number)
+    text = data.decode("utf-8", "surrogateescape").removeprefix(BYTE_ORDER_MARK)
+    return json.loads(text, parse_constant=_no_number)
 
 
 def dump_exactly(value: Any) -> str:

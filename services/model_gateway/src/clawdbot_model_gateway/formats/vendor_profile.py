@@ -38,6 +38,8 @@ class VendorProfile:
     """Whether a message with tool calls is refused without its reasoning."""
     assistant_after_tool: bool = False
     """Whether only the assistant may speak after a tool's result."""
+    marks_prefix: bool = False
+    """Whether a message of the assistant comes last only if it is marked as the beginning of the reply."""
     call_ids: str = r".{1,40}"
     """Pattern of the ids of tool calls that it takes; OpenAI's limit is 40 characters."""
     thought_signatures: bool = False
@@ -82,6 +84,7 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         unsupported=frozenset({"sampling.top_k", "sampling.seed"}),
         tokenizes=False,
         assistant_after_tool=True,
+        marks_prefix=True,
         call_ids=r"[A-Za-z0-9]{9}",
     ),
     "anthropic": VendorProfile(hosts=("api.anthropic.com",), think_tags="never"),

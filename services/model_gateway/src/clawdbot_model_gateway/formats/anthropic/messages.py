@@ -26,12 +26,11 @@ from clawdbot.common.v1.message_pb2 import (
 from clawdbot_model_gateway.formats.anthropic.media import document_block, image_block
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 from clawdbot_model_gateway.formats.conversation import Repairs, is_blank, prepare, with_question
-from clawdbot_model_gateway.formats.tool_call import arguments_object, structured_text
+from clawdbot_model_gateway.formats.tool_call import CallIds, arguments_object, structured_text
 
 JsonObject = dict[str, Any]
 
 ROLES: Final = {ROLE_USER: "user", ROLE_TOOL: "user", ROLE_ASSISTANT: "assistant"}
-_CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SIGNATURE: Final = re.compile(rb"[A-Za-z0-9+/=_-]+")
 """Of thinking; other vendors' signatures may be any bytes."""
 
@@ -46,6 +45,9 @@ class MessageEncoder:
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
+        self._ids = CallIds("call")
+        self._wire_ids: dict[str, str] = {}
+        """Id of a call → an id that the API allows, as its own ids and most other vendors' are."""
         self.system: list[JsonObject] = []
         """Blocks of the system prompt."""
         self.unsupported: list[str] = []
@@ -120,10 +122,15 @@ class MessageEncoder:
                 blocks.pop()
                 self.left_out.append(part_path)
 
+    def _call_id(self, call_id: str) -> str:
+        if call_id not in self._wire_ids:
+            self._wire_ids[call_id] = self._ids.unique(wire_name(call_id))
+        return self._wire_ids[call_id]
+
     def _tool_use(self, call: ToolCall) -> JsonObject:
         return {
             "type": "tool_use",
-            "id": _call_id(call.id),
+            "id": self._call_id(call.id),
             "name": self._names.to_wire(call.name),
             "input": arguments_object(call),
         }
@@ -141,7 +148,7 @@ class MessageEncoder:
                 content.append(block)
         if not content and (text := structured_text(result)):
             content.append({"type": "text", "text": text})
-        wire: JsonObject = {"type": "tool_result", "tool_use_id": _call_id(result.call_id)}
+        wire: JsonObject = {"type": "tool_result", "tool_use_id": self._call_id(result.call_id)}
         if content:
             wire["content"] = content
         if result.is_error:
@@ -179,8 +186,3 @@ def _thought_before_calls(turns: list[JsonObject]) -> bool:
         if turn["role"] == "assistant" and "tool_use" in kinds and not kinds[0].endswith("thinking"):
             return False
     return True
-
-
-def _call_id(call_id: str) -> str:
-    """An id that the API allows. Its own ids and most other vendors' are allowed already."""
-    return call_id if _CALL_ID.fullmatch(call_id) else wire_name(call_id)

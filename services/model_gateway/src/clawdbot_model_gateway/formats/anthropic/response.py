@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
+    FINISH_REASON_CONTENT_FILTER,
     FINISH_REASON_CONTEXT_FULL,
     FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
@@ -37,6 +38,11 @@ FINISH_REASONS: Final = {
     "tool_use": FINISH_REASON_TOOL_CALLS,
     "refusal": FINISH_REASON_REFUSAL,
     "pause_turn": FINISH_REASON_PAUSED,
+    # The words of Chat Completions, which servers that imitate the API pass on.
+    "stop": FINISH_REASON_STOP,
+    "length": FINISH_REASON_LENGTH,
+    "tool_calls": FINISH_REASON_TOOL_CALLS,
+    "content_filter": FINISH_REASON_CONTENT_FILTER,
 }
 """stop_reason → ours; any other is UNKNOWN."""
 COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
@@ -61,14 +67,21 @@ class ResponseDecoder(ReplyDecoder):
 
     @override
     def decode(self, event: Any, name: bytes, out: list[Event]) -> None:
+        """The event's name counts if its data contains no type."""
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
         if name == b"error" or event.get("type") == "error" or event.get("error"):
             raise self._errors.from_payload(event)
-        if isinstance(event.get("content"), list):
-            self._decode_message(event, out)
-        else:
+        content = event.get("content")
+        if isinstance(content, list):
+            self._decode_message(event, content, out)
+        elif isinstance(content, str) and event.get("type") == "message":
+            # As in requests, where a text alone is no list of blocks.
+            self._decode_message(event, [{"type": "text", "text": content}], out)
+        elif "type" in event:
             self._decode_event(event, out)
+        else:
+            self._decode_event({**event, "type": name.decode("utf-8", "replace")}, out)
 
     @override
     def finish(self, out: list[Event]) -> None:
@@ -85,10 +98,10 @@ class ResponseDecoder(ReplyDecoder):
             reason = FINISH_REASON_MODEL_ERROR
         self._end_reply(reason, out)
 
-    def _decode_message(self, message: Mapping[str, Any], out: list[Event]) -> None:
-        """A whole reply: from a server that does not stream."""
+    def _decode_message(self, message: Mapping[str, Any], content: list[Any], out: list[Event]) -> None:
+        """A whole reply: from a server that does not stream, or that ends a stream by repeating it."""
         self._decode_event({"type": "message_start", "message": message}, out)
-        for index, block in enumerate(message["content"]):
+        for index, block in enumerate([] if self.has_content else content):
             self._decode_event({"type": "content_block_start", "index": index, "content_block": block}, out)
             self._decode_event({"type": "content_block_stop", "index": index}, out)
         self._decode_event({"type": "message_delta", "delta": message}, out)
@@ -129,6 +142,10 @@ class ResponseDecoder(ReplyDecoder):
 def _decode_usage(usage: Mapping[str, Any]) -> Usage:
     """One report. Later ones are totals of the whole reply, too."""
     read, written = count_in(usage, "cache_read_input_tokens"), count_in(usage, "cache_creation_input_tokens")
+    if not written:
+        # Some servers report only how much of it is kept for how long.
+        kept = as_object(usage.get("cache_creation"))
+        written = sum(count_in(kept, name) for name in kept)
     return Usage(
         # The vendor's own input_tokens leave out the tokens read from its cache and written to it.
         input_tokens=count_in(usage, "input_tokens") + read + written,

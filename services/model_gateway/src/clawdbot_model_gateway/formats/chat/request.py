@@ -137,6 +137,8 @@ class RequestEncoder:
         prepared = with_question(prepare(request.messages, repairs))
         body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
         body["messages"] += messages.flush()
+        if self._profile.marks_prefix and body["messages"][-1]["role"] == "assistant":
+            body["messages"][-1]["prefix"] = True
         if request.HasField("sampling"):
             self._add_sampling(request, body)
         if request.tools:

@@ -22,16 +22,17 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.gemini.usage import decode_usage, merge_counts
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
-from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_object
-from clawdbot_model_gateway.formats.vendor_json import as_string
+from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_json
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
     "STOP": FINISH_REASON_STOP,
     "MAX_TOKENS": FINISH_REASON_LENGTH,
     **dict.fromkeys(
-        ("SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "RECITATION", "LANGUAGE"),
+        ("SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "RECITATION", "LANGUAGE", "MODEL_ARMOR"),
         FINISH_REASON_CONTENT_FILTER,
     ),
     **dict.fromkeys(
@@ -41,7 +42,7 @@ FINISH_REASONS: Final = {
     **dict.fromkeys(
         (
             *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"),
-            *("NO_IMAGE", "OTHER"),
+            *("MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE", "NO_IMAGE", "OTHER"),
         ),
         FINISH_REASON_MODEL_ERROR,
     ),
@@ -109,11 +110,9 @@ class ResponseDecoder(ReplyDecoder):
         self._end_reply(reason, out)
 
     def _decode_candidate(self, candidate: Mapping[str, Any], out: list[Event]) -> None:
-        content = candidate.get("content")
-        parts = content.get("parts") if isinstance(content, dict) else None
         before = len(out)
-        for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, dict):
+        for content in _objects(candidate.get("content")):
+            for part in _objects(content.get("parts")):
                 self._decode_part(part, out)
         if candidate.get("error"):
             raise self._errors.from_payload(candidate)
@@ -123,8 +122,8 @@ class ResponseDecoder(ReplyDecoder):
     def _decode_part(self, part: Mapping[str, Any], out: list[Event]) -> None:
         signature = thought_signatures.wrap(part.get("thoughtSignature"))
         call = part.get("functionCall")
-        if isinstance(call, dict):
-            self._decode_call(call, signature, out)
+        if call is not None:
+            self._decode_call(as_object(call), signature, out)
             return
         text = as_string(part.get("text"))
         if part.get("thought") is True:
@@ -145,7 +144,7 @@ class ResponseDecoder(ReplyDecoder):
         self._calls += 1
         call_id = self._ids.unique(call.get("id"))
         out.append(events.tool_call_started(index, call_id, name))
-        done = call_from_object(call_id, name, arguments)
+        done = call_from_json(call_id, name, arguments)
         if done is None:
             self._broken_call = True
             return
@@ -156,11 +155,14 @@ class ResponseDecoder(ReplyDecoder):
 
 def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:
     """The candidate with index 0: we ask for one."""
-    if not isinstance(candidates, list):
-        return None
-    return next((each for each in candidates if isinstance(each, dict) and not each.get("index")), None)
+    return next((each for each in _objects(candidates) if count_in(each, "index") == 0), None)
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list, or the only one: some servers that imitate the API leave out a list of one."""
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
 
 
 def _reason(value: Any) -> str:
-    text = value if isinstance(value, str) else ""
-    return "" if text in UNSET_REASONS else text
+    text = as_string(value)
+    return "" if text in UNSET_REASONS else well_formed(text)

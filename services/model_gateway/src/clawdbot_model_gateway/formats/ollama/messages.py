@@ -43,7 +43,7 @@ class MessageEncoder:
     """Encodes the messages of one request and collects what the format has no field for."""
 
     def __init__(self, names: ToolNames, messages: Iterable[Message]) -> None:
-        """Args: messages: all of the request's; a result may leave its tool's name to the call."""
+        """Args: messages: all that will be encoded; a result may leave its tool's name to the call."""
         self._names = names
         self._tool_of_call = {
             part.tool_call.id: part.tool_call.name

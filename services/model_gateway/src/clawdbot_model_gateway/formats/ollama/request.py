@@ -113,10 +113,10 @@ class RequestEncoder:
                 provider_options are not valid.
         """
         names = ToolNames(tool.name for tool in request.tools)
-        messages = MessageEncoder(names, request.messages)
         body: JsonObject = {"model": model, "stream": True, **self._defaults.body}
         repairs = Repairs()
         prepared = with_question(prepare(request.messages, repairs))
+        messages = MessageEncoder(names, (message for _, message in prepared))
         body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
         body["messages"] += messages.flush()
         options = {**self._defaults.options, **dict(_sampling_options(request))}

@@ -22,12 +22,15 @@ from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
+from clawdbot_model_gateway.formats.tool_call import PLACEHOLDERS
 from clawdbot_model_gateway.formats.vendor_json import as_string, count_in, dump_exactly
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
     "stop": FINISH_REASON_STOP,
     "length": FINISH_REASON_LENGTH,
+    # Of servers that imitate the API.
+    "tool_calls": FINISH_REASON_TOOL_CALLS,
 }
 """done_reason → ours; any other, such as "load" and "unload", is UNKNOWN. Ollama leaves it empty if its own
 connection to the model broke."""
@@ -71,8 +74,8 @@ class ResponseDecoder(ReplyDecoder):
         if done is True:
             if not self.begun:
                 raise BackendFailed("Ollama's connection to the model broke before the reply began")
-            # Other servers say `done` with a piece of the reply, and may go on.
-            self.ended = not with_content
+            # Other servers say `done` with every piece of the reply, and may go on.
+            self.ended = not with_content and (self.at_end or not self.has_content)
 
     @override
     def finish(self, out: list[Event]) -> None:
@@ -80,8 +83,9 @@ class ResponseDecoder(ReplyDecoder):
         reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
         self._end_text(reason, out)
         complete = [*self._calls.finish(out)]
-        if reason == FINISH_REASON_STOP and complete:
-            reason = FINISH_REASON_TOOL_CALLS if all(complete) else FINISH_REASON_MODEL_ERROR
+        if reason == FINISH_REASON_TOOL_CALLS or (reason == FINISH_REASON_STOP and complete):
+            runnable = bool(complete) and all(complete)
+            reason = FINISH_REASON_TOOL_CALLS if runnable else FINISH_REASON_MODEL_ERROR
         self._end_reply(reason, out, partial_usage=not self._counted_prompt)
 
     def _take_counts(self, chunk: dict[str, Any]) -> None:
@@ -98,13 +102,15 @@ class ResponseDecoder(ReplyDecoder):
         if content:
             self._text.add(content, out)
         calls = message.get("tool_calls")
+        if isinstance(calls, dict):
+            calls = [calls]
         if isinstance(calls, list):
             self._calls.add(list(map(_chat_tool_call, calls)), out)
 
 
 def _error_payload(chunk: dict[str, Any]) -> dict[str, Any]:
     """The error in the form with a status, which the errors of remote models have."""
-    status = chunk.get("StatusCode")
+    status = chunk.get("StatusCode", chunk.get("status_code"))
     return {"error": {"code": status, "message": chunk["error"]}} if isinstance(status, int) else chunk
 
 
@@ -116,5 +122,7 @@ def _chat_tool_call(call: Any) -> Any:
     if not isinstance(call, dict) or not isinstance(function := call.get("function"), dict):
         return call
     arguments = function.get("arguments")
+    if arguments in PLACEHOLDERS:
+        arguments = {}
     text = arguments if isinstance(arguments, str) else dump_exactly(arguments)
     return {"id": call.get("id"), "function": {"name": function.get("name"), "arguments": text}}

@@ -7,6 +7,7 @@ Reasoning goes back only with OpenAI's encrypted content: the API reads no other
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import Repairs, is_blank, prepare
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.responses import thought_signatures
-from clawdbot_model_gateway.formats.tool_call import arguments_text, structured_text
+from clawdbot_model_gateway.formats.tool_call import allowed_id, arguments_text, structured_text
 
 JsonObject = dict[str, Any]
 
@@ -37,6 +38,8 @@ ROLES: Final = {
     ROLE_ASSISTANT: "assistant",
     ROLE_TOOL: "user",
 }
+CALL_ID: Final = re.compile(r".{1,64}", re.DOTALL)
+"""The API refuses longer ids."""
 MEDIA_KINDS: Final = frozenset({"image", "audio", "document"})
 EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
 """Whether the tool failed → text of an empty result."""
@@ -126,7 +129,7 @@ class MessageEncoder:
             self.left_out.append(f"{path}.tool_call.signature")
         yield {
             "type": "function_call",
-            "call_id": call.id,
+            "call_id": allowed_id(call.id, CALL_ID),
             "name": self._names.to_wire(call.name),
             "arguments": arguments_text(call),
         }
@@ -138,7 +141,11 @@ class MessageEncoder:
             content += self._content(f"{path}.tool_result.content[{index}]", each, media=True)
         output: Any = _text_of(content) if all(each["type"] == "input_text" for each in content) else content
         output = output or structured_text(result) or EMPTY_RESULTS[result.is_error]
-        yield {"type": "function_call_output", "call_id": result.call_id, "output": output}
+        yield {
+            "type": "function_call_output",
+            "call_id": allowed_id(result.call_id, CALL_ID),
+            "output": output,
+        }
 
 
 def _is_assistants(item: JsonObject) -> bool:

@@ -15,7 +15,7 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.responses import thought_signatures
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner, well_formed
-from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_text
+from clawdbot_model_gateway.formats.tool_call import PLACEHOLDERS, CallIds, call_from_json, call_from_text
 from clawdbot_model_gateway.formats.vendor_json import as_string
 
 UNSUPPORTED_ITEMS: Final = frozenset(
@@ -27,20 +27,31 @@ UNSUPPORTED_ITEMS: Final = frozenset(
 """Items that ask the caller for something that our reply has no part for."""
 
 
+class _Text:
+    """One text of an item."""
+
+    def __init__(self) -> None:
+        self.joiner = TextJoiner()
+        self.sent = ""
+        """What was sent as events: without the beginning of a cut character, unlike the deltas."""
+
+
 class _Item:
     """One item."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.ids: set[str] = set()
-        self.texts: dict[tuple[str, int], str] = {}
-        """(Type of text, index in the item) → the text that was sent as events."""
+        self.texts: dict[tuple[str, int], _Text] = {}
+        """(Type of text, index in the item) → the text."""
         self.done = False
         self.call_index = -1
         """Of a tool call whose first event was sent."""
         self.call_id = ""
         self.name = ""
         self.arguments = ""
+        self.given: Any = None
+        """Arguments that came at once and do not continue the deltas: they count if those are no object."""
         self.text = TextJoiner()
         self.sent = 0
         """Characters of the arguments that were sent as events."""
@@ -64,9 +75,11 @@ class OutputItems:
     def item_added(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """An item has begun."""
         data = _object(event.get("item"))
-        item = self._item(event, data, as_string(data.get("type")))
+        item = self._item(event, data, as_string(data.get("type")), begins=True)
         if item.kind == "function_call":
             self._start_call(item, data, out)
+            if data.get("arguments") not in PLACEHOLDERS:
+                item.given = data["arguments"]
 
     def text_delta(self, text_type: str, event: Mapping[str, Any], out: list[Event]) -> None:
         """A fragment of a text of this type."""
@@ -82,9 +95,14 @@ class OutputItems:
     def arguments_delta(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """A fragment of a call's arguments."""
         item = self._item(event, {}, "function_call")
-        if not item.done:
-            item.arguments += item.text.add(as_string(event.get("delta")))
+        fragment = event.get("delta")
+        if item.done or fragment in PLACEHOLDERS:
+            return
+        if isinstance(fragment, str):
+            item.arguments += item.text.add(fragment)
             self._send_arguments(item, out)
+        else:
+            item.given = fragment
 
     def arguments_done(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """The arguments are complete; the end of the item follows."""
@@ -95,22 +113,13 @@ class OutputItems:
     def item_done(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """An item is complete."""
         data = _object(event.get("item"))
-        item = self._item(event, data, as_string(data.get("type")))
-        if item.done:
-            return
-        if item.kind in UNSUPPORTED_ITEMS:
-            self.unsupported = item.kind
-        complete = _COMPLETERS.get(item.kind)
-        if complete is not None:
-            complete(self, item, data, out)
+        self._complete(self._item(event, data, as_string(data.get("type"))), data, out)
 
     def final_output(self, output: Any, out: list[Event]) -> None:
         """All items, as the end of a reply repeats them."""
-        for index, data in enumerate(output if isinstance(output, list) else []):
-            item = self._find(as_string(_object(data).get("id")), "") if index not in self._by_index else None
-            if item is not None and item not in self._by_index.values():
-                self._by_index[index] = item
-            self.item_done({"output_index": index, "item": data}, out)
+        whole = _objects(output)
+        for item, data in zip(self._repeated(whole), whole, strict=True):
+            self._complete(item, data, out)
 
     def finish_calls(self, out: list[Event], *, completed: bool) -> Iterator[bool]:
         """Yields for each call whether it is complete; ends those whose end the vendor did not send.
@@ -123,30 +132,84 @@ class OutputItems:
         strays = any(item.arguments and item.call_index < 0 for item in calls)
         for item in calls:
             # Arguments without a call may be those of one that has none.
-            if completed and not item.done and item.call_index >= 0 and (item.arguments or not strays):
+            has_its_own = item.arguments or item.given is not None or not strays
+            if completed and not item.done and has_its_own:
                 self._finish_call(item, out)
             yield item.done
 
-    def _item(self, event: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> _Item:
+    def finish_texts(self, out: list[Event]) -> None:
+        """Adds U+FFFD for each character whose rest never came."""
+        for item in self._items:
+            for (text_type, _), text in item.texts.items():
+                self._show(text_type, text, text.joiner.end(), out)
+
+    def _complete(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
+        if item.done:
+            return
+        if item.kind in UNSUPPORTED_ITEMS:
+            self.unsupported = item.kind
+        complete = _COMPLETERS.get(item.kind)
+        if complete is not None:
+            complete(self, item, data, out)
+
+    def _repeated(self, output: list[Mapping[str, Any]]) -> list[_Item]:
+        """The item of each in a final output: by its id, else by its place, else by the order of its kind.
+
+        Some servers leave out items that they streamed, or give all of them other ids.
+        """
+        kinds = [as_string(data.get("type")) for data in output]
+        found: list[_Item | None] = []
+        for kind, data in zip(kinds, output, strict=True):
+            item_id = as_string(data.get("id"))
+            same_id = (item for item in self._items if item_id in item.ids and item not in found)
+            found.append(next((item for item in same_id if _fits(item.kind, kind)), None))
+        for place, kind in enumerate(kinds):
+            item = self._by_index.get(place)
+            if found[place] is None and item is not None and item.kind == kind and item not in found:
+                found[place] = item
+        for place, kind in enumerate(kinds):
+            if found[place] is None:
+                same_kind = (item for item in self._items if item.kind == kind and item not in found)
+                found[place] = next(same_kind, None) or self._new_item(kind)
+        return [item for item in found if item is not None]
+
+    def _item(
+        self, event: Mapping[str, Any], data: Mapping[str, Any], kind: str, *, begins: bool = False
+    ) -> _Item:
+        """The item of an event: by its index, else by its id; a new one if there is none.
+
+        Args:
+            event: the event.
+            data: the item, if the event contains it.
+            kind: type of the item.
+            begins: whether the event is an item's first.
+        """
         index = event.get("output_index")
         item_id = as_string(event.get("item_id")) or as_string(data.get("id"))
-        if isinstance(index, int):
+        item = None
+        if type(index) is int:
             item = self._by_index.get(index)
-            if item is None:
-                # A piece of an item under an index that no item has: its id says which.
-                item = self._find(item_id, "") if item_id and not data else None
-                item = self._by_index[index] = item or self._new_item(kind)
+            if item is not None and not _fits(item.kind, kind):
+                item = None  # Some servers give all items one index.
+            if item is not None and begins and item.done and item_id not in item.ids:
+                item = None
+            if item is None and item_id and not begins:
+                found = self._find(item_id, kind)
+                item = None if found is not None and data and found.done else found
+            item = self._by_index[index] = item or self._new_item(kind)
         else:
             item = self._find(item_id, kind) or self._new_item(kind)
         if item_id:
             item.ids.add(item_id)
-        item.kind = item.kind or kind
+        if not item.kind or (item.kind not in _COMPLETERS and kind in _COMPLETERS):
+            item.kind = kind
         return item
 
     def _find(self, item_id: str, kind: str) -> _Item | None:
         """The item with this id; without an id, the last one, if it is of this kind and not done."""
         if item_id:
-            return next((item for item in self._items if item_id in item.ids), None)
+            same_id = (item for item in self._items if item_id in item.ids)
+            return next((item for item in same_id if _fits(item.kind, kind)), None)
         last = self._items[-1] if self._items else None
         return last if last is not None and last.kind == kind and not last.done else None
 
@@ -158,40 +221,65 @@ class OutputItems:
     def _add_text(self, item: _Item, text_type: str, index: int, fragment: str, out: list[Event]) -> None:
         if not fragment or item.done:
             return
-        key = (text_type, index)
-        if text_type in _REASONING_TEXTS:
-            if item.texts and key not in item.texts:
+        text = item.texts.get((text_type, index))
+        if text is None:
+            if item.texts and text_type in _REASONING_TEXTS:
                 out.append(events.reasoning_delta("\n\n"))
-            self._text.add_reasoning(fragment, out)
+            text = item.texts[text_type, index] = _Text()
+        self.refused = self.refused or text_type == "refusal"
+        self._show(text_type, text, text.joiner.add(fragment), out)
+
+    def _show(self, text_type: str, text: _Text, piece: str, out: list[Event]) -> None:
+        if not piece:
+            return
+        text.sent += piece
+        if text_type in _REASONING_TEXTS:
+            self._text.add_reasoning(piece, out)
         else:
-            self.refused = self.refused or text_type == "refusal"
-            self._text.add(fragment, out)
-        item.texts[key] = item.texts.get(key, "") + fragment
+            self._text.add(piece, out)
 
-    def _complete_text(self, item: _Item, text_type: str, index: int, text: str, out: list[Event]) -> None:
+    def _complete_text(self, item: _Item, text_type: str, index: int, whole: str, out: list[Event]) -> None:
         """Adds what no delta has sent. If the text differs from its deltas, the deltas count."""
-        sent = item.texts.get((text_type, index), "")
-        if text.startswith(sent):
-            self._add_text(item, text_type, index, text[len(sent) :], out)
+        whole, text = well_formed(whole), item.texts.get((text_type, index))
+        if text is None:
+            self._add_text(item, text_type, index, whole, out)
+        elif not item.done and whole.startswith(text.sent):
+            text.joiner = TextJoiner()  # A character that was cut is in the rest.
+            self._show(text_type, text, whole[len(text.sent) :], out)
 
-    def _complete_message(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
-        for index, part in enumerate(_objects(data.get("content"))):
-            text_type = as_string(part.get("type"))
-            if text_type in _MESSAGE_TEXTS:
-                text = as_string(part.get("refusal" if text_type == "refusal" else "text"))
+    def _complete_texts(self, item: _Item, texts: list[tuple[str, int, str]], out: list[Event]) -> None:
+        """Completes the item's texts: type, index in the item, and text of each."""
+        for text_type in {each[0]: None for each in texts}:
+            whole = [(index, text) for kind, index, text in texts if kind == text_type]
+            sent = [index for kind, index in item.texts if kind == text_type]
+            # Some servers count the texts of all items together.
+            indexes = sent if len(sent) == len(whole) else [index for index, _ in whole]
+            for index, (_, text) in zip(indexes, whole, strict=True):
                 self._complete_text(item, text_type, index, text, out)
         item.done = True
 
+    def _complete_message(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
+        content = data.get("content")
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else _objects(content)
+        texts = []
+        for index, part in enumerate(parts):
+            text_type = _TYPE_OF_TEXT.get(as_string(part.get("type")), "")
+            if text_type in _MESSAGE_TEXTS:
+                text = as_string(part.get("refusal" if text_type == "refusal" else "text"))
+                texts.append((text_type, index, text))
+        self._complete_texts(item, texts, out)
+
     def _complete_reasoning(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
-        for field in ("summary", "content"):
-            for index, part in enumerate(_objects(data.get(field))):
-                text_type = as_string(part.get("type"))
-                if text_type in _REASONING_TEXTS:
-                    self._complete_text(item, text_type, index, as_string(part.get("text")), out)
+        texts = [
+            (text_type, index, as_string(part.get("text")))
+            for field in ("summary", "content")
+            for index, part in enumerate(_objects(data.get(field)))
+            if (text_type := as_string(part.get("type"))) in _REASONING_TEXTS
+        ]
+        self._complete_texts(item, texts, out)
         signature = thought_signatures.wrap(data)
         if signature:
             out.append(events.reasoning_delta("", signature=signature))
-        item.done = True
 
     def _complete_call(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
         self._start_call(item, data, out)
@@ -211,11 +299,16 @@ class OutputItems:
         self._send_arguments(item, out)
 
     def _complete_arguments(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
-        item.arguments += item.text.end()
-        arguments = well_formed(as_string(data.get("arguments")))
-        if not item.done and arguments.startswith(item.arguments):
-            item.arguments = arguments
+        arguments = data.get("arguments")
+        if item.done or arguments in PLACEHOLDERS:
+            return
+        whole = well_formed(as_string(arguments))
+        if whole and whole.startswith(item.arguments):
+            item.text = TextJoiner()  # A character that was cut is in the rest.
+            item.arguments = whole
             self._send_arguments(item, out)
+        else:
+            item.given = arguments
 
     def _send_arguments(self, item: _Item, out: list[Event]) -> None:
         unsent = item.arguments[item.sent :]
@@ -224,9 +317,20 @@ class OutputItems:
             out.append(events.tool_call_delta(item.call_index, unsent))
 
     def _finish_call(self, item: _Item, out: list[Event]) -> None:
-        call = call_from_text(item.call_id, item.name, item.arguments)
-        if call is None or item.call_index < 0:
+        if item.call_index < 0:
             return
+        item.arguments += item.text.end()
+        self._send_arguments(item, out)
+        call = None
+        if item.arguments or item.given is None:
+            call = call_from_text(item.call_id, item.name, item.arguments)
+        if call is None and item.given is not None:
+            call = call_from_json(item.call_id, item.name, item.given)
+        if call is None:
+            return
+        if not item.arguments:
+            item.arguments = call.arguments_json
+            self._send_arguments(item, out)
         item.done = True
         out.append(events.tool_call_done(item.call_index, call))
 
@@ -238,6 +342,8 @@ _ITEM_OF_TEXT: Final = {
     **dict.fromkeys(_REASONING_TEXTS, "reasoning"),
 }
 """Type of text → type of the item that contains it."""
+_TYPE_OF_TEXT: Final = {"text": "output_text", **{each: each for each in _ITEM_OF_TEXT}}
+"""Type of a part → type of its text. Servers that imitate the API also say "text"."""
 
 _COMPLETERS: Final[Mapping[str, Callable[[OutputItems, _Item, Mapping[str, Any], list[Event]], None]]] = {
     "message": OutputItems._complete_message,  # noqa: SLF001 - its own table
@@ -246,9 +352,14 @@ _COMPLETERS: Final[Mapping[str, Callable[[OutputItems, _Item, Mapping[str, Any],
 }
 
 
+def _fits(known: str, kind: str) -> bool:
+    """Whether an item of a known type may be of this one: those that our reply has no part for may be any."""
+    return known == kind or known not in _COMPLETERS or kind not in _COMPLETERS
+
+
 def _part_index(event: Mapping[str, Any], text_type: str) -> int:
     index = event.get("summary_index" if text_type == "summary_text" else "content_index")
-    return index if isinstance(index, int) else 0
+    return index if type(index) is int else 0
 
 
 def _object(value: Any) -> Mapping[str, Any]:

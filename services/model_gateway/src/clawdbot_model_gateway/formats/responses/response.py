@@ -21,12 +21,13 @@ from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the
 from typing_extensions import override
 
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation, RequestRefused
+from clawdbot_model_gateway.core.errors import BackendFailed, ModelError, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.chat.usage import decode_usage
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.output_items import OutputItems
+from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object
 from clawdbot_model_gateway.http import ErrorMapper
@@ -61,6 +62,7 @@ class ResponseDecoder(ReplyDecoder):
     """Decodes one reply. Its finish reason is the vendor's status, with the reason of an incomplete reply."""
 
     end_marker: ClassVar[bytes] = DONE
+    exact_marker: ClassVar[bytes] = b'"arguments"'
 
     def __init__(
         self,
@@ -94,11 +96,15 @@ class ResponseDecoder(ReplyDecoder):
         elif kind.startswith("response.") and kind[len("response.") :] in TERMINAL_STATUSES:
             self._report_usage(decode_usage(as_object(event.get("usage"))))
             self._end(event.get("response"), kind[len("response.") :], out)
+        elif kind == "response.done":
+            # As of the vendor's Realtime API.
+            self._end(event.get("response"), "", out)
         self.has_content = self.has_content or len(out) > before
 
     @override
     def finish(self, out: list[Event]) -> None:
         self._start(None, out)
+        self._items.finish_texts(out)
         self._end_text(events.finish_reason(self.finish_reason, FINISH_REASONS), out)
         completed = self.finish_reason == "completed"
         complete_calls = [*self._items.finish_calls(out, completed=completed)]
@@ -135,23 +141,28 @@ class ResponseDecoder(ReplyDecoder):
         error = response.get("error")
         if error and not self.has_content and status != "incomplete":
             raise self._error(response)
+        if status == "failed" and not self.has_content:
+            raise BackendFailed("the reply failed, and the backend does not say why")
         if status == "failed" and isinstance(error, dict):
             status = f"failed/{error.get('code') or 'error'}"
         details = response.get("incomplete_details")
         if status == "incomplete" and isinstance(details, dict) and details.get("reason"):
             status = f"incomplete/{details['reason']}"
-        self.finish_reason = status
+        self.finish_reason = well_formed(status)
         self.ended = True
 
     def _error(self, payload: Mapping[str, Any]) -> ModelError:
+        found = self._errors.from_payload(payload)
         error = payload.get("error")
         error = error if isinstance(error, dict) else payload
         code = str(error.get("code") or "")
-        request_error = code.startswith(REQUEST_ERROR_PREFIXES) and code != "invalid_api_key"
-        if request_error or code.endswith(POLICY_ERROR_SUFFIXES):
+        if not isinstance(found, BackendFailed):
+            # Its message, or a code that all vendors share, says more.
+            return found
+        if code.startswith(REQUEST_ERROR_PREFIXES) or code.endswith(POLICY_ERROR_SUFFIXES):
             shown = self._errors.sanitize(f"{code}: {error.get('message') or ''}")
             return RequestRefused("the backend refused the request", quote=shown)
-        return self._errors.from_payload(payload)
+        return found
 
 
 EventHandler = Callable[[OutputItems, Mapping[str, Any], list[Event]], None]
