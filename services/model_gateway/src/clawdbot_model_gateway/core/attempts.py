@@ -191,8 +191,7 @@ class Attempt:
             for event in self._held:
                 if event.HasField("usage"):
                     reported = with_estimates(event.usage, self.request, self._output)
-        given_up = self.outcome == CANCELLED or self.charged
-        given_up = given_up and self.spending.sent and not self._unreported
+        given_up = (self.outcome == CANCELLED or self.charged) and self.spending.sent and not self._unreported
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and (self._output.tokens or given_up):
             # It ended before the backend reported usage, and is billed all the same.
             reported = self.spending.usage(self.request, self._output)
