@@ -11,7 +11,7 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENA
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.errors import BackendFailed, BackendOverloaded, ModelError, ProtocolViolation
+from clawdbot_model_gateway.core.errors import BackendFailed, BackendOverloaded, ModelError
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.spending import note_usage
 from clawdbot_model_gateway.formats.reply_text import ReplyText
@@ -126,9 +126,20 @@ class ReplyDecoder(ABC):
         for record in response if isinstance(response, list) and response else [response]:
             self.decode(record, b"", out)
         if not self.begun:
-            raise ProtocolViolation("the response contains no reply")
+            raise self._errors.from_no_reply(response)
         self.finish(out)
         return out
+
+    def no_reply(self, record: Any) -> ModelError:
+        """The error of a stream without a reply: what its last record says, if that is an error."""
+        return self._errors.from_no_reply(record, "the stream ended before the reply began")
+
+    def unreadable(self, data: bytes, name: bytes) -> ModelError:
+        """The error of a record that is not JSON."""
+        text = data.decode("utf-8", "replace")
+        if name == b"error":
+            return self._errors.from_payload({"error": text})
+        return self._errors.from_unparsable(data, {})
 
     def _start(self, model: Any, out: list[Event]) -> None:
         """Adds the first event, once. `model` is what the reply calls the model, if it does."""

@@ -1,0 +1,403 @@
+"""What the errors of vendors, routers and servers mean: their codes, types, statuses and words together."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from clawdbot_model_gateway.core.errors import (
+    BackendAuth,
+    BackendFailed,
+    BackendOverloaded,
+    BackendTimeout,
+    ContentFiltered,
+    ContextTooLong,
+    FeatureRefused,
+    MediaRefused,
+    ModelMissing,
+    NoEndpoint,
+    ProtocolViolation,
+    QuotaExhausted,
+    RateLimited,
+    RequestRefused,
+    ResponseFormatMissed,
+)
+from clawdbot_model_gateway.http import ErrorMapper
+
+ERRORS = ErrorMapper([])
+
+
+def answered(status, body, **headers):
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return ERRORS.from_response(
+        status, body, {name.replace("_", "-"): each for name, each in headers.items()}
+    )
+
+
+def e(message, code=None, kind=None):
+    return {"error": {"message": message, "code": code, "type": kind}}
+
+
+MISSING = [
+    (
+        "Mistral",
+        400,
+        {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"},
+    ),
+    (
+        "Groq",
+        400,
+        e("The model `x` has been decommissioned and is no longer supported.", "model_decommissioned"),
+    ),
+    ("one like Groq", 400, e("The model llama-3.1-8b was retired on 1 May.")),
+    ("OpenRouter", 400, e("foo/bar is not a valid model ID", 400)),
+    ("LiteLLM", 400, e("/chat/completions: Invalid model name passed in model=x.", "400")),
+    ("Bedrock", 400, {"message": "The provided model identifier is invalid."}),
+    ("Bedrock", 400, {"message": "Invocation of model ID x with on-demand throughput isn't supported."}),
+    ("Zhipu", 400, e("no", "1211")),
+    ("Zhipu", 400, e("模型不存在，请检查模型代码")),
+    ("NVIDIA", 410, {"status": 410, "title": "Gone", "detail": "The model 'x' has reached its end of life"}),
+    ("anyone", 410, b""),
+    ("Ark", 404, e("Your account has not activated the model x.", "ModelNotOpen", "NotFound")),
+    ("OpenAI", 404, e("This is not a chat model and thus not supported in this endpoint.")),
+    ("anyone", 400, e("no", "unknown_model")),
+]
+EMPTY = [
+    ("Anthropic", 400, e("You have reached your specified API usage limits. You will regain access on …")),
+    (
+        "LiteLLM",
+        400,
+        e("Budget has been exceeded! Current cost: 10, Max budget: 5", "400", "budget_exceeded"),
+    ),
+    ("Fireworks", 412, e("Account x is suspended, possibly due to reaching the monthly spending limit")),
+    ("SiliconFlow", 403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}),
+    ("one like SiliconFlow", 403, {"message": "Your balance is not enough"}),
+    ("DashScope", 403, e("Free allocated quota exceeded.", "AllocationQuota.FreeTierOnly")),
+    ("DashScope", 403, e("no", "AllocationQuota.FreeTierOnly")),
+    ("Ark", 403, e("no", "AccountOverdueError", "Forbidden")),
+    ("Ark", 429, e("no", "SetLimitExceeded", "TooManyRequests")),
+    ("xAI", 403, {"code": "no permission", "error": "Your newly created team doesn't have any credits yet."}),
+    ("OpenRouter", 403, e("Key limit exceeded (total limit). Manage it using https://…/keys", 403)),
+    ("new-api", 403, e("用户额度不足, 剩余额度: -0.1", "insufficient_user_quota")),
+    ("Ollama", 429, {"error": "you (x) have reached your weekly usage limit, upgrade for higher limits"}),
+    ("Bedrock", 400, {"__type": "ServiceQuotaExceededException", "message": "no"}),
+]
+MEDIA = [
+    ("DeepSeek", 400, e("Failed to deserialize: messages[0]: unknown variant `image_url`, expected `text`")),
+    ("OpenAI", 400, e("Invalid content type. image_url is only supported by certain models.")),
+    ("OpenAI", 400, e("Error while downloading https://x/y.png.", "invalid_image_url")),
+    ("one like OpenAI", 400, e("Failed to fetch the image")),
+    ("Anthropic", 400, e("messages.0.content.1.image.source.base64: image exceeds 5 MB maximum: 7 > 5")),
+    ("Anthropic", 400, e("The image was specified using the image/jpeg media type, but it is image/png")),
+    ("Groq", 400, e("('messages.0.content' : value must be a string)")),
+    ("vLLM", 400, e("At most 1 image(s) may be provided in one request.")),
+    ("one like vLLM", 400, e("Too many images in the request")),
+]
+NOBODY = [
+    ("OpenRouter", 503, e("There is no available model provider that meets your routing requirements", 503)),
+    (
+        "OpenRouter",
+        404,
+        e("All providers have been ignored. To change your default ignored providers, visit: …"),
+    ),
+    ("new-api", 503, e("当前分组 default 下对于模型 x 无可用渠道")),
+    ("Hugging Face", 400, e("The requested model 'x' is not supported by any provider you have enabled.")),
+]
+FILTERED = [
+    ("OpenRouter", 403, e("Your chosen model requires moderation and your input was flagged", 403)),
+    ("one like OpenRouter", 403, e("The message has been flagged", None, "permission_error")),
+    ("Ark", 400, e("no", "InputTextSensitiveContentDetected.PolicyViolation", "BadRequest")),
+    ("Ark", 400, e("no", "OutputImageSensitiveContentDetected")),
+    ("DashScope", 400, e("no", "InternalError.Algo.DataInspectionFailed")),
+    ("Ark", 400, e("The request failed because the input text may contain sensitive information.")),
+    ("OpenAI", 400, e("no", "cyber_policy")),
+    ("OpenAI", 400, e("no", "image_content_policy_violation")),
+]
+FEATURES = [
+    ("Ollama", 400, {"error": "registry.ollama.ai/library/gemma:2b does not support tools"}),
+    (
+        "vLLM",
+        400,
+        e('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
+    ),
+    ("anyone", 400, e("This model doesn't support function calling")),
+    ("anyone", 400, e("This model does not support json_schema")),
+]
+BUSY = [
+    ("Groq", 498, e("no"), BackendOverloaded),
+    ("anyone", 425, b"", BackendOverloaded),
+    (
+        "Mistral",
+        429,
+        {"message": "Service tier capacity exceeded for this model.", "code": "3505"},
+        BackendOverloaded,
+    ),
+    ("Ark", 429, e("no", "ServerOverloaded", "TooManyRequests"), BackendOverloaded),
+    (
+        "Bedrock",
+        400,
+        {"__type": "com.amazon.coral#ThrottlingException", "message": "Rate exceeded"},
+        RateLimited,
+    ),
+    ("Bedrock", 400, {"message": "Rate exceeded"}, RateLimited),
+    ("DashScope", 429, e("no", "Throttling.AllocationQuota"), RateLimited),
+    ("Bedrock", 503, {"message": "no"}, BackendOverloaded),
+    (
+        "TGI",
+        424,
+        {"error": "Request failed during generation: CUDA", "error_type": "generation"},
+        BackendFailed,
+    ),
+    ("anyone", 409, e("conflict"), BackendFailed),
+    ("nginx", 499, b"", BackendFailed),
+    ("Groq", 400, e("Failed to call a function.", "tool_use_failed", "invalid_request_error"), BackendFailed),
+    ("Groq", 400, e("Failed to generate JSON.", "json_validate_failed"), ResponseFormatMissed),
+]
+ANSWERS = [
+    *((*each, ModelMissing) for each in MISSING),
+    *((*each, QuotaExhausted) for each in EMPTY),
+    *((*each, MediaRefused) for each in MEDIA),
+    *((*each, NoEndpoint) for each in NOBODY),
+    *((*each, ContentFiltered) for each in FILTERED),
+    *((*each, FeatureRefused) for each in FEATURES),
+    *BUSY,
+]
+
+
+@pytest.mark.parametrize(("vendor", "status", "body", "kind"), ANSWERS)
+def test_each_vendors_error_has_its_class(vendor, status, body, kind):
+    assert type(answered(status, body)) is kind, vendor
+
+
+FRIENDS = [
+    # The request's own fault, in words that remind of something else.
+    "Unknown parameter: 'context_length'.",
+    "The `context_window` field is not permitted",
+    "body.context_length: Extra inputs are not permitted",
+    "context length of cached content is too small: minimum 1024 tokens",
+    "stop sequence exceeds maximum length of 100 tokens",
+    "max_tokens is too large: 32768. This model supports at most 16384 completion tokens",
+    "tools.0.name: expected maxLength: 64, actual: 70",
+    "For this model, max_tokens is deprecated; use max_completion_tokens",
+    "Unsupported parameter: 'top_k' is not supported with this model.",
+    "The model parameter 'functions' is deprecated",
+    "Invalid model parameters: temperature",
+    "logprobs are not supported with tools",
+    "tools.0.input_schema: JSON schema is invalid",
+    "Field images_per_prompt must be positive",
+    "The usage field is not permitted",
+    "messages.0.role: Input should be 'user' or 'assistant'",
+]
+
+
+@pytest.mark.parametrize("message", FRIENDS)
+def test_a_refusal_of_the_requests_own_fault_stays_one(message):
+    error = answered(400, e(message, None, "invalid_request_error"))
+    assert type(error) is RequestRefused
+    assert not error.retry_elsewhere
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Failed to load the model file", BackendFailed),
+        ("failed to fetch upstream url: connection refused", BackendFailed),
+        ("The model produced invalid content", BackendFailed),
+        ("CUDA out of memory", BackendFailed),
+    ],
+)
+def test_a_server_that_broke_is_asked_again(message, kind):
+    assert type(answered(500, e(message))) is kind
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Validation Error: expected maxLength: 50000, actual: 84000, please reformat your input",
+        "number of input tokens must be no more than 32768, got 40000",
+        "Tokens limit exceeded",
+        "the max input characters is 516096",
+        "the input token count is 1200000 but model only supports up to 1048576.",
+        "Requested 200000 tokens, but the model only supports 128000",
+        "Prompt 超长",
+        "请求内容超长",
+        "The total tokens of this request exceeds the limit: 65536",
+        "prompt tokens too long",
+        "Your request is too long for the model",
+        "max_total_tokens (40960) exceeds",
+        "max tokens of 200000 exceeded",
+        "Request body too large for gpt-4o model. Max size: 8000 tokens.",
+        "The length of the input exceeds the model's maximum",
+        "Error code: context_length_exceeded",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_conversation_that_is_too_long_is_recognized(message, status):
+    assert type(answered(status, e(message))) is ContextTooLong
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (
+            403,
+            e("Country, region, or territory not supported"),
+            "Country, region, or territory not supported",
+        ),
+        (401, {"error": "Unauthorized"}, "Unauthorized"),
+        (403, b"<html><title>403 Forbidden</title></html>", "403 Forbidden"),
+    ],
+)
+def test_a_refused_account_is_told_why_where_no_key_is_in_the_words(status, body, said):
+    error = answered(status, body)
+    assert type(error) is BackendAuth
+    assert said in error.detail
+
+
+def test_a_check_for_robots_is_no_matter_of_the_key():
+    error = answered(403, b"<html><head><title>Just a moment...</title>", content_type="text/html")
+    assert type(error) is ProtocolViolation
+    assert "Just a moment" in error.detail
+    assert "in between" in error.advice
+
+
+def test_bedrocks_code_is_read_from_its_header():
+    error = answered(400, {"message": "no"}, x_amzn_errortype="ThrottlingException:http://internal/")
+    assert type(error) is RateLimited
+
+
+def test_the_time_until_a_model_is_loaded_is_the_time_to_wait():
+    assert (
+        answered(503, {"error": "Model x is currently loading", "estimated_time": 47.5}).retry_after == 47.5
+    )
+
+
+# Bodies that strict JSON does not allow, and JSON in JSON
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"error":{"message":"no","code":"insufficient_quota"}}',
+        b'{"error":{"message":"no \\ud83d","code":"insufficient_quota"}}',
+        b'{"error":{"message":"no","code":"insufficient_quota","score":NaN}}',
+        b'{"error":{"message":"caf\xe9 no","code":"insufficient_quota"}}',
+        b'{"error":{"message":"two\nlines","code":"insufficient_quota"}}',
+        b'{"error":{"message":"no","code":"insufficient_quota"}}\n{"more": 1}',
+        '{"error":{"message":"no","code":"insufficient_quota"}}'.encode("utf-16"),
+        json.dumps(json.dumps(e("no", "insufficient_quota"))).encode(),
+        json.dumps(e(json.dumps(e("no", "insufficient_quota")), 400)).encode(),
+        json.dumps(
+            {"error": {"message": "x", "metadata": {"raw": json.dumps(e("no", "insufficient_quota"))}}}
+        ).encode(),
+        json.dumps([e("no", "insufficient_quota")]).encode(),
+        b'{"Response":{"Error":{"Code":"insufficient_quota","Message":"no"}}}',
+        b'{"errors":[{"code":"insufficient_quota","message":"no"}]}',
+    ],
+)
+@pytest.mark.parametrize("status", [403, 429])
+def test_the_code_is_read_in_any_json(body, status):
+    error = answered(status, body)
+    assert type(error) is QuotaExhausted
+    assert error.quote.isprintable()
+
+
+# What we sent
+
+
+PROMPT = "my prompt is too long"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": [{"loc": ["body", "top_k"], "msg": "must be > 0", "input": PROMPT + "x" * 70_000}]},
+        {"detail": {"msg": "must be > 0", "input": PROMPT}},
+        {"object": "error", "message": "must be > 0", "body": PROMPT, "code": 400},
+        {"error": {"message": {"detail": "must be > 0", "request": {"messages": [PROMPT]}}}},
+        {"error": {"message": "must be > 0", "failed_generation": PROMPT}},
+        e(f"1 validation error: must be > 0 [type=value, input_value='{PROMPT}', input_type=str]"),
+        e(f"[{{'loc': ('body',), 'msg': 'must be > 0', 'input': '{PROMPT}'}}]"),
+        {"errors": [{"message": "must be > 0", "value": PROMPT}]},
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_what_we_sent_is_neither_read_nor_repeated(body, status):
+    error = answered(status, body)
+    assert type(error) is RequestRefused
+    assert "must be > 0" in error.detail
+    assert "prompt" not in error.detail
+
+
+def test_json_that_was_cut_is_neither_read_nor_repeated():
+    body = json.dumps({"detail": [{"msg": "no", "input": PROMPT}]}).encode()
+    for size in range(1, len(body)):
+        error = answered(422, body[:size])
+        assert type(error) is RequestRefused
+        assert "prompt" not in error.detail
+
+
+# Errors that follow a 200
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind"),
+    [
+        (e("messages.1: bad", None, "invalid_request_error"), RequestRefused),
+        (e("prompt is too long", None, "invalid_request_error"), ContextTooLong),
+        (e("model: x", None, "not_found_error"), ModelMissing),
+        (e("no", None, "timeout_error"), BackendTimeout),
+        (e("no", None, "overloaded_error"), BackendOverloaded),
+        (e("no", None, "authentication_error"), BackendAuth),
+        (e("no", None, "permission_error"), BackendAuth),
+        (e("flagged for review", None, "permission_error"), ContentFiltered),
+        (e("no", "server_is_overloaded"), BackendOverloaded),
+        (e("no", "slow_down"), BackendOverloaded),
+        (e("no", None, "BadRequestError"), RequestRefused),
+        (e("no", 503), BackendOverloaded),
+        (e("no", "429"), RateLimited),
+        ({"error": {"message": "no", "status": 404}}, ProtocolViolation),
+        (e("no", None, "api_error"), BackendFailed),
+        (e("no"), BackendFailed),
+        ({"error": "no"}, BackendFailed),
+    ],
+)
+def test_an_error_without_a_status_has_that_of_its_type(payload, kind):
+    error = ERRORS.from_payload(payload)
+    assert type(error) is kind
+    assert "HTTP 500" not in error.detail
+
+
+@pytest.mark.parametrize(
+    ("response", "kind", "said"),
+    [
+        (
+            {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+            QuotaExhausted,
+            "insufficient balance",
+        ),
+        ({"base_resp": {"status_code": 1026, "status_msg": "no"}}, ContentFiltered, "no"),
+        ({"code": "1302", "msg": "您当前使用该API的并发数过高"}, RateLimited, "并发数过高"),
+        ({"detail": "Not authenticated"}, BackendAuth, "Not authenticated"),
+        ({"choices": [{"delta": {}}], "x_groq": {"error": "over capacity"}}, BackendFailed, "over capacity"),
+        ({"message": "The provided model identifier is invalid."}, ModelMissing, "identifier"),
+        ({"code": 500, "msg": "boom", "success": False}, BackendFailed, "boom"),
+        ({"Response": {"Error": {"Code": "AuthFailure.SecretIdNotFound", "Message": "x"}}}, BackendAuth, ""),
+        (
+            {"success": False, "errors": [{"code": 7003, "message": "Could not route"}]},
+            BackendFailed,
+            "route",
+        ),
+        ({"choices": []}, ProtocolViolation, "no reply"),
+        ({"code": 0, "message": "success", "data": {}}, ProtocolViolation, "no reply"),
+        ({"type": "message", "content": []}, ProtocolViolation, "no reply"),
+        ({"message": {"role": "assistant", "content": ""}, "done": True}, ProtocolViolation, "no reply"),
+        ([], ProtocolViolation, "no reply"),
+        ("no", ProtocolViolation, "no reply"),
+        (None, ProtocolViolation, "no reply"),
+    ],
+)
+def test_another_vendors_error_in_a_200_is_one(response, kind, said):
+    error = ERRORS.from_no_reply(response)
+    assert type(error) is kind
+    assert said in error.detail
