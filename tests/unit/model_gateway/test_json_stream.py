@@ -177,9 +177,13 @@ def test_a_plain_text_that_is_called_an_error_is_one(vendor):
 @pytest.mark.parametrize("vendor", REPLIES)
 def test_another_vendors_error_in_place_of_the_reply_is_quoted(vendor):
     read, _ = REPLIES[vendor]
-    error = b'{"message": {}, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}'
-    with pytest.raises(QuotaExhausted, match="insufficient balance"):
-        read(error + b"\n" if vendor == "ollama" else b"data: " + error + b"\n\n")
+    for error in (
+        b'{"choices": null, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}',
+        b'{"code": "1113", "msg": "insufficient balance"}',
+        b'{"detail": "insufficient balance"}',
+    ):
+        with pytest.raises(QuotaExhausted, match="insufficient balance"):
+            read(error + b"\n" if vendor == "ollama" else b"data: " + error + b"\n\n")
 
 
 @pytest.mark.parametrize("vendor", SSE)

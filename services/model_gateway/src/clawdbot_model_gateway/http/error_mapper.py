@@ -94,7 +94,7 @@ class ErrorMapper:
         seconds: float | None = None,
     ) -> ModelError:
         error_class = class_of_error(status, codes, text)
-        summary = "an error in place of the reply" if status is None else f"HTTP {status}"
+        summary = "the backend reports an error" if status is None else f"HTTP {status}"
         read = retry_after(headers, time.time(), text, status or status_of_types(codes))
         seconds = max((each for each in (read, seconds) if each is not None), default=None)
         return error_class(summary, quote=self._quote(error_class, text), retry_after=seconds)
