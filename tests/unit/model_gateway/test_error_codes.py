@@ -91,6 +91,8 @@ MEDIA = [
     ("Groq", 400, e("('messages.0.content' : value must be a string)")),
     ("vLLM", 400, e("At most 1 image(s) may be provided in one request.")),
     ("one like vLLM", 400, e("Too many images in the request")),
+    ("anyone", 400, e("This endpoint does not accept images")),
+    ("anyone", 400, e("Unsupported file type: application/x")),
 ]
 NOBODY = [
     ("OpenRouter", 503, e("There is no available model provider that meets your routing requirements", 503)),
@@ -110,6 +112,11 @@ FILTERED = [
     ("DashScope", 400, e("no", "InternalError.Algo.DataInspectionFailed")),
     ("Ark", 400, e("The request failed because the input text may contain sensitive information.")),
     ("OpenAI", 400, e("no", "cyber_policy")),
+    ("OpenAI", 400, e("Your request was rejected as a result of our safety system.")),
+    ("anyone", 403, e("Request blocked: harmful content detected")),
+    ("anyone", 403, e("Content moderation failed")),
+    ("anyone", 403, e("This violates our acceptable use policies")),
+    ("anyone", 403, e("内容违反相关规定")),
     ("OpenAI", 400, e("no", "image_content_policy_violation")),
 ]
 FEATURES = [
@@ -121,6 +128,8 @@ FEATURES = [
     ),
     ("anyone", 400, e("This model doesn't support function calling")),
     ("anyone", 400, e("This model does not support json_schema")),
+    ("OpenAI", 400, e("Unsupported parameter: 'tools' is not supported with this model.")),
+    ("Gemini", 400, e("Function calling is not enabled for this model")),
 ]
 BUSY = [
     ("Groq", 498, e("no"), BackendOverloaded),
@@ -182,6 +191,9 @@ FRIENDS = [
     "The model parameter 'functions' is deprecated",
     "Invalid model parameters: temperature",
     "logprobs are not supported with tools",
+    "max_tokens exceeds the model's maximum output tokens",
+    "tool_call_id not found",
+    "The arguments violate the schema of the function",
     "tools.0.input_schema: JSON schema is invalid",
     "Field images_per_prompt must be positive",
     "The usage field is not permitted",

@@ -76,8 +76,10 @@ CONTEXT_WORDINGS: Final[Mapping[str, str]] = {
     ),
     "others, in tokens": (
         r"\d+ tokens?\b.{0,40}(too (long|large|many)|more than|over the).{0,60}(model|max|limit|supports?)"
-        r"|tokens?\b.{0,40}\bexceeds?.{0,30}(model|window|max(imum)? (message|input|prompt))"
+        r"|(?<!max_)(?<!output_)(?<!completion_)tokens?\b.{0,40}"
+        r"\bexceeds?.{0,30}(model|window|max(imum)? (message|input|prompt))"
         r"|reduce (your|the) (prompt|input|conversation)"
+        r"|exceed\w* the max(imum)? number of (input |prompt )?tokens"
     ),
     "others": (
         r"(input|prompt|messages?|request|conversation|query)\b.{0,60}"
@@ -93,6 +95,7 @@ MEDIA_WORDINGS: Final = (
     r"(image|data|base64|https?|file)[ _:-]{0,2}ur[li]s?\b.{0,60}\b(unsupported|invalid)",
     r"(image|data|base64|https?|file)[ _:-]{0,2}ur[li]s?\b.{0,60}\bnot (supported|allowed)",
     r"(unsupported|invalid|only)\b.{0,40}\b(image|data|base64|https?|file)\b.{0,12}\bur[li]s?\b",
+    r"(not|n't) accept\b.{0,20}\b(image|audio|video|file)|unsupported (file|media|mime)|image_url must",
     r"must be a base64|not a multimodal model",  # LM Studio, vLLM
     r"(unsupported|invalid|(could not|unable to) (process|decode)).{0,20}\b(image|audio|media)\b",
     # DeepSeek, OpenAI: a part that they do not know
@@ -109,7 +112,8 @@ MEDIA_WORDINGS: Final = (
 
 FEATURE_WORDINGS: Final = (
     r"(not|n't) support (the use of )?(\w+ )?(tools?|function.?call\w*|tool.?(use|choice|call\w*))\b",
-    r"\b(tools?|function.?calling|tool.?(use|choice|calling)) (is|are) not supported",
+    r"\b(tools?|function.?calling|tool.?(use|choice|calling))['\"`]? (parameter )?(is|are) not supported",
+    r"function.?calling is not enabled",
     r"tool choice requires --",  # vLLM, started without it
     r"(not|n't) support (\w+ )?['`\"]?(json.?schema|response.?format|structured outputs?)\b",
     r"\b(response.?format|structured outputs?)\b.{0,30}\b(is|are) not supported (by|with|for) th(is|e) model",
@@ -133,7 +137,7 @@ QUOTA_WORDINGS: Final = (
     r"insufficient (\w+ )?(balance|credits?|funds|quota)",
     r"credits? (are|is|have|has)? ?(depleted|exhausted|expired)",
     r"balance\b.{0,20}\b(insufficient|not enough|too low)|overdue balance|out of credits",
-    r"(n't|not|no longer|no) (have )?(any |enough )?credits\b|requires more credits",
+    r"(n't|not|no longer|no) (have )?(any |enough )?credits\b|requires more credits|payment (is )?required",
     r"\bapi usage limits?\b|key limit exceeded|allocated quota exceeded|inference limit",
     r"(monthly|weekly|included|free) (usage|spend(ing)?|credits?|quota)\b.{0,20}\b(limit|exceeded|used)",
     r"budget (has been |was |is )?exceeded|exceeded (your |the |its )?budget|(spending|spend) (limit|cap)",
@@ -143,11 +147,14 @@ QUOTA_WORDINGS: Final = (
 """How vendors say that the account has nothing left."""
 
 FILTER_WORDINGS: Final = (
-    r"content management policy|content exists risk|usage polic|usage guidelines|safety (check|polic)",
+    r"content management policy|content exists risk|usage (polic|guidelines)",
+    r"safety (check|polic|system|filter)",
     r"content.{0,20}filter|inappropriate content|considered high risk|flagged (for|as)",
     r"\b(input|prompt|content|request|messages?|text|image|output|response)\b( \w+){0,3} flagged\b",
     r"prohibited.content|prompt (was |has been )?blocked|blocked by (the |our |a )?(safety|content|moder)",
     r"content polic|guardrail.{0,20}(intervened|blocked)|new_sensitive|(requires|by|failed) moderation",
+    r"content moderation|moderation (failed|error)|(harmful|unsafe|offensive|disallowed|toxic) content",
+    r"violat\w+ (our|the|their|\w+'s)? ?(\w+ ){0,2}(polic|terms|guidelines)|违反",
     r"\b(contains?|containing|include\w*) sensitive\b|sensitive (content|words?)\b.{0,20}\bdetected",
     r"敏感|违规|不安全|内容.{0,6}(审核|安全).{0,6}(未通过|不通过|拦截)",
 )
@@ -194,11 +201,18 @@ WORDINGS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
         re.compile(
             r"server busy|maximum pending requests|capacity exceeded|繁忙|饱和"
             r"|\b(is|are) ((currently|temporarily) )?overloaded\b"
+            r"|\bmodel\b.{0,60}\b(currently|temporarily) unavailable"
         ),
         BackendOverloaded,
     ),
     (_any(MODEL_WORDINGS), ModelMissing),
-    (re.compile(r"rate (limit )?(is |was )?(exceeded|reached)|too many requests|限流|请求过多"), RateLimited),
+    (
+        re.compile(
+            r"rate (limit )?(is |was )?(exceeded|reached)|too many requests|限流|请求过多"
+            r"|per (minute|second) limit exceeded|concurrency limit"
+        ),
+        RateLimited,
+    ),
 )
 """Patterns in the message, in lower case, for errors that have no code of their own; the first decides."""
 
