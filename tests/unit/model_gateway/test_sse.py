@@ -105,6 +105,12 @@ def test_objects_that_no_empty_line_separates_are_events_of_their_own():
     )
 
 
+def test_names_belong_to_the_objects_after_them_also_without_empty_lines():
+    assert parsed(b'event: a\ndata: {"a": 1}\nevent: ping\ndata: {}\n\n') == parsed(
+        b'event: a\ndata: {"a": 1}\n\nevent: ping\ndata: {}\n\n'
+    )
+
+
 def test_an_object_over_several_lines_is_one_event():
     assert parsed(b'data: {"a":\ndata: 1}\n\n') == parsed(
         b'data: {"a": 1}\n\n'.replace(b": 1", b":\ndata: 1")

@@ -84,10 +84,10 @@ class EventParser(RecordParser):
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(BYTE_ORDER_MARK)
+        if self._data and line.startswith((b"data:", b"event:")) and is_object(self._data[0]):
+            # Some servers leave out the empty lines; a JSON object cannot go on after its end.
+            self._dispatch(events)
         if line.startswith(b"data:"):
-            if self._data and is_object(self._data[0]):
-                # Some servers leave out the empty lines; a JSON object cannot go on after its end.
-                self._dispatch(events)
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
         elif line == b"data":
             self._data.append(b"")
