@@ -93,7 +93,7 @@ class Answer:
     """The answer to one request."""
 
     pieces: Iterable[Any] = ()
-    """Bytes to write, one write each; HANG; CUT; or an asyncio.Event to wait for."""
+    """Bytes to write, one write each; seconds to wait; HANG; CUT; or an asyncio.Event to wait for."""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "text/event-stream"
@@ -247,6 +247,8 @@ class FakeOpenAI:
                 return response
             elif isinstance(piece, asyncio.Event):
                 await piece.wait()
+            elif isinstance(piece, float):
+                await asyncio.sleep(piece)
             else:
                 await response.write(piece)
         await response.write_eof()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 
 import pytest
+from clawdbot_servicekit.errors import StartupError
 
 from tests.support.certificates import authority, certificate
 from tests.support.fake_openai import KEY, fake_openai
@@ -90,7 +91,18 @@ async def test_the_proxy_of_a_tunnel_never_sees_the_key(tmp_path, monkeypatch, k
         assert not any(KEY in value for headers in proxy.headers for value in headers.values())
 
 
-@pytest.mark.parametrize("names", ["127.0.0.1", "*", "vendor.example,127.0.0.1", "PLACE"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        "127.0.0.1",
+        "*",
+        "vendor.example,127.0.0.1",
+        "PLACE",
+        "127.0.0.0/8",
+        "10.0.0.0/8, 127.0.0.1/32",
+        "x/y,0.0.0.0/0",
+    ],
+)
 async def test_hosts_in_no_proxy_are_reached_directly(tmp_path, backend, monkeypatch, names):
     async with running_proxy() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -130,3 +142,25 @@ async def test_a_proxy_that_is_down_is_named(tmp_path, monkeypatch):
     assert fault.reason == "BACKEND_PROXY"
     assert f"proxy {place}" in fault.message
     assert "secret" not in fault.message
+
+
+@pytest.mark.parametrize("networks", ["10.0.0.0/8", "::1/128", "127.0.0.1/99", "vendor.example/8"])
+async def test_hosts_outside_of_the_networks_in_no_proxy_are_reached_through_the_proxy(
+    tmp_path, backend, monkeypatch, networks
+):
+    host = place_of(backend)
+    async with running_proxy(**{"127_0_0_1": host}) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", networks)
+        async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
+            await served.inside.run(asks(), "generate")
+    assert proxy.asked
+
+
+@pytest.mark.parametrize("value", ["http://[bad", "http://ann:secret@[::1", "http://host:99999999"])
+async def test_a_proxy_that_is_no_url_stops_the_start(tmp_path, backend, monkeypatch, value):
+    monkeypatch.setenv("HTTP_PROXY", value)
+    with pytest.raises(StartupError, match="HTTP_PROXY is not a valid URL") as raised:
+        async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)):
+            pass
+    assert "secret" not in str(raised.value)

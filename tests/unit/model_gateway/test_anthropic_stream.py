@@ -287,7 +287,7 @@ def test_each_error_after_a_200_has_its_class(kind, error_class):
     assert text_of(out) == "Ye"
 
 
-@pytest.mark.parametrize("event", ["{", "[]", "nothing", '"x"'])
+@pytest.mark.parametrize("event", ["{", "[1]", "nothing", '"x"'])
 def test_a_malformed_event_is_an_error(event):
     with pytest.raises(ProtocolViolation):
         read(sse(begin(), *says("Ye"), event, *end()))

@@ -37,6 +37,7 @@ ANSWERS = [
     errors.ContextTooLong,
     errors.ContentFiltered,
     errors.MediaRefused,
+    errors.FeatureRefused,
     errors.ModelMissing,
     errors.NoEndpoint,
     errors.ResponseFormatMissed,

@@ -27,6 +27,7 @@ CLASSES = {
     errors.ContextTooLong: (True, False, False),
     errors.ContentFiltered: (False, False, False),
     errors.MediaRefused: (True, False, False),
+    errors.FeatureRefused: (True, False, False),
     errors.ModelMissing: (True, False, False),
     errors.NoEndpoint: (True, False, False),
     errors.QueueFull: (True, True, True),

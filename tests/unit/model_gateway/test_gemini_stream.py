@@ -346,7 +346,7 @@ def test_a_stream_without_a_reply_is_an_error(stream):
         read(stream)
 
 
-@pytest.mark.parametrize("event", ["{", "[1]", '"text"', "null", "[DONE]"])
+@pytest.mark.parametrize("event", ["{", "[1]", '"text"', "true", "[DONE]"])
 def test_an_event_that_is_not_a_json_object_is_an_error(event):
     with pytest.raises(ProtocolViolation):
         read(sse(chunk({"text": "Good"}), event))

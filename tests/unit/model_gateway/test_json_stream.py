@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.core.errors import BackendOverloaded, ProtocolViolation, QuotaExhausted
 
 from tests.support import (
     anthropic_streams,
@@ -119,3 +119,76 @@ def test_usage_and_empty_pieces_are_no_content(vendor):
 def test_events_that_keep_the_connection_alive_are_ignored(vendor):
     read, stream = REPLIES[vendor]
     assert text_of(read(b"event: ping\ndata: 2026-01-01\n\n", stream)) == "Good evening"
+
+
+SSE = ["chat", "responses", "anthropic", "gemini"]
+FIRST_END = b"\n\n"
+
+
+@pytest.mark.parametrize("vendor", SSE)
+@pytest.mark.parametrize(
+    "sign",
+    [
+        *(
+            b"event: Ping\ndata: x",
+            b"event: keep_alive\ndata: x",
+            b"event: HEARTBEAT\ndata: 1",
+            b"data: ping",
+        ),
+        *(
+            b'data: "ping"',
+            b"data: null",
+            b'data: ""',
+            b"data: []",
+            b"data: Keep-Alive",
+            b"data: : x",
+            b"data: ping",
+        ),
+    ],
+)
+def test_any_sign_of_life_leaves_the_stream_alone(vendor, sign):
+    read, stream = REPLIES[vendor]
+    first, rest = stream.replace(b"\r", b"").split(FIRST_END, 1)
+    events = read(sign + FIRST_END, first + FIRST_END, sign + FIRST_END, rest)
+    assert (text_of(events), finish_of(events)) == ("Good evening", "stop")
+
+
+@pytest.mark.parametrize("vendor", ["chat", "anthropic", "gemini", "ollama"])
+@pytest.mark.parametrize(
+    "last", ["[DONE]", "DONE", "[done]", '"[DONE]"', "all is said", "[1]", "<html>", "{'a': 1}"]
+)
+def test_whatever_comes_after_a_finish_reason_ends_the_stream(vendor, last):
+    read, stream = REPLIES[vendor]
+    stream = stream.replace(b"data: [DONE]\n\n", b"").replace(
+        fake_anthropic.sse({"type": "message_stop"}), b""
+    )
+    end = f"{last}\n" if vendor == "ollama" else f"event: done\ndata: {last}\n\n"
+    events = read(stream, end.encode())
+    assert (text_of(events), finish_of(events)) == ("Good evening", "stop")
+
+
+@pytest.mark.parametrize("vendor", SSE)
+def test_a_plain_text_that_is_called_an_error_is_one(vendor):
+    read, _ = REPLIES[vendor]
+    with pytest.raises(BackendOverloaded, match="overloaded"):
+        read(b"event: error\ndata: The engine is overloaded\n\n")
+
+
+@pytest.mark.parametrize("vendor", REPLIES)
+def test_another_vendors_error_in_place_of_the_reply_is_quoted(vendor):
+    read, _ = REPLIES[vendor]
+    for error in (
+        b'{"choices": null, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}',
+        b'{"code": "1113", "msg": "insufficient balance"}',
+        b'{"detail": "insufficient balance"}',
+    ):
+        with pytest.raises(QuotaExhausted, match="insufficient balance"):
+            read(error + b"\n" if vendor == "ollama" else b"data: " + error + b"\n\n")
+
+
+@pytest.mark.parametrize("vendor", SSE)
+def test_rubbish_in_the_middle_of_a_reply_is_an_error_that_quotes_it(vendor):
+    read, stream = REPLIES[vendor]
+    first, _ = stream.replace(b"\r", b"").split(FIRST_END, 1)
+    with pytest.raises(ProtocolViolation, match="nothing to see"):
+        read(first + FIRST_END, b"data: nothing to see\n\n")

@@ -264,7 +264,7 @@ def test_the_error_of_a_remote_model_keeps_its_status(field):
 
 
 @pytest.mark.parametrize(
-    "noise", ["no JSON", "[]", "3", "null", '{"model": "x"}', '{"message": "x"}', "data: {}"]
+    "noise", ["no JSON", "[1]", "3", "true", '{"model": "x"}', '{"message": "x"}', "data: {}"]
 )
 def test_a_malformed_line_is_an_error(noise):
     with pytest.raises(ProtocolViolation):

@@ -97,3 +97,22 @@ def test_any_cut_of_any_stream_gives_the_same_events(pieces):
 @given(cut(st.binary(max_size=300)))
 def test_any_bytes_give_events_and_never_an_exception(pieces):
     assert parsed(*pieces) == parsed(b"".join(pieces))
+
+
+def test_objects_that_no_empty_line_separates_are_events_of_their_own():
+    assert parsed(b'data: {"a": 1}\ndata: {"b": 2}\ndata: [DONE]\n\n') == parsed(
+        b'data: {"a": 1}\n\ndata: {"b": 2}\n\ndata: [DONE]\n\n'
+    )
+
+
+def test_names_belong_to_the_objects_after_them_also_without_empty_lines():
+    assert parsed(b'event: a\ndata: {"a": 1}\nevent: ping\ndata: {}\n\n') == parsed(
+        b'event: a\ndata: {"a": 1}\n\nevent: ping\ndata: {}\n\n'
+    )
+
+
+def test_an_object_over_several_lines_is_one_event():
+    assert parsed(b'data: {"a":\ndata: 1}\n\n') == parsed(
+        b'data: {"a": 1}\n\n'.replace(b": 1", b":\ndata: 1")
+    )
+    assert len(parsed(b'data: {"a":\ndata: 1}\n\n')) == 1

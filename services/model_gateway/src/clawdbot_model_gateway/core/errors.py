@@ -17,7 +17,8 @@
     ├── RequestRefused          the backend rejected the request
     │   ├── ContextTooLong      the conversation does not fit the model's context
     │   ├── ContentFiltered     the vendor's filter stopped the request
-    │   └── MediaRefused        an image, audio clip or document was not taken as it was sent
+    │   ├── MediaRefused        an image, audio clip or document was not taken as it was sent
+    │   └── FeatureRefused      the model lacks tools or formats that others have
     ├── ModelMissing            the backend does not have this model
     │   └── NoEndpoint          a router of vendors has nobody who may answer this request
     ├── QueueFull               no more requests may wait for the backend
@@ -215,7 +216,10 @@ class ProtocolViolation(ModelError):
     """The response is not what this kind of backend sends."""
 
     reason = "BACKEND_PROTOCOL"
-    advice = "Check that the endpoint's path is correct and that the provider fits the backend."
+    advice = (
+        "Check that the endpoint's path is correct, that the provider fits the backend, and that nothing in "
+        "between answers in its place."
+    )
 
 
 class ResponseFormatMissed(ModelError):
@@ -255,6 +259,17 @@ class MediaRefused(RequestRefused):
     advice = (
         "Send it as data instead of by URL (or by URL instead of as data), in another media type, "
         "or use a model that takes it."
+    )
+    retry_elsewhere = True
+
+
+class FeatureRefused(RequestRefused):
+    """The model, or the server as it was started, lacks what the request needs and others have."""
+
+    reason = "BACKEND_FEATURE_REFUSED"
+    advice = (
+        "Use a model that supports tools and response_format, or start the server with what they need "
+        "(vLLM: --enable-auto-tool-choice and --tool-call-parser)."
     )
     retry_elsewhere = True
 

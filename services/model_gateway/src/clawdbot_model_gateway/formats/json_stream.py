@@ -6,18 +6,19 @@ What differs is how records are told apart (sse.py, ndjson.py), and what they me
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from typing_extensions import override
 
-from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.vendor_json import load_json
 from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
-KEEP_ALIVE: Final = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
-"""Names of events that only keep the connection alive, whatever their data."""
+KEEP_ALIVE: Final = frozenset(
+    {b"ping", b"pong", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive", b"processing"}
+)
+"""Names of events, and records in lower case, that only keep the connection alive."""
 
 
 class Record(NamedTuple):
@@ -46,6 +47,8 @@ class JsonStreamDecoder(StreamDecoder):
     def __init__(self, parser: RecordParser, reply: ReplyDecoder) -> None:
         self._parser = parser
         self._reply = reply
+        self._last: Any = None
+        """The last record of a reply that has not begun."""
 
     @property
     @override
@@ -85,25 +88,42 @@ class JsonStreamDecoder(StreamDecoder):
         for record in records:
             if self.finished:
                 return
-            if record.name in KEEP_ALIVE:
+            if record.name and record.name.lower() in KEEP_ALIVE:
                 continue
             try:
                 data = reply.load(record.data)
             except ValueError:
-                text = record.data.strip()
-                if reply.end_marker and text == reply.end_marker:
-                    self._finish(events)
+                data = record.data.decode("utf-8", "replace")
+            if not isinstance(data, dict):
+                if self._is_end(record, data, events):
                     return
-                if not text or text.startswith(b":"):
-                    continue
-                raise ProtocolViolation("a record of the stream is not valid JSON") from None
+                continue
+            if not reply.begun:
+                self._last = data
             reply.decode(data, record.name, events)
             if reply.ended:
                 self._finish(events)
 
+    def _is_end(self, record: Record, data: Any, events: list[Event]) -> bool:
+        """Ends the reply where a record that is no part of it ends it; False where it means nothing.
+
+        Raises:
+            ModelError: it is rubbish in the middle of a reply.
+        """
+        reply, text = self._reply, record.data.strip(b'" \t\r\n')
+        if not data or not text or text.startswith(b":") or text.lower() in KEEP_ALIVE:
+            return False
+        if reply.finish_reason:
+            # All that mattered has arrived: "[DONE]", however it is written, or anything else.
+            reply.ended = True
+        elif not reply.end_marker or text != reply.end_marker:
+            raise reply.unreadable(record.data, record.name)
+        self._finish(events)
+        return True
+
     def _finish(self, events: list[Event]) -> None:
         if not self._reply.begun:
-            raise ProtocolViolation("the stream ended before the reply began")
+            raise self._reply.no_reply(self._last)
         self.finished = True
         self._reply.finish(events)
 

@@ -147,7 +147,7 @@ class ReplyDecoder(ABC):
         for record in response if isinstance(response, list) and response else [response]:
             self.decode(record, b"", out)
         if not self.begun:
-            raise ProtocolViolation("the response contains no reply")
+            raise self._errors.from_no_reply(response)
         self.finish(out)
         return out
 
@@ -156,6 +156,17 @@ class ReplyDecoder(ABC):
         """Whether the backend has worked on the request: there is content, or tokens are counted."""
         usage = self._usage
         return self.begun or (usage is not None and bool(usage.input_tokens or usage.output_tokens))
+
+    def no_reply(self, record: Any) -> ModelError:
+        """The error of a stream without a reply: what its last record says, if that is an error."""
+        return self._errors.from_no_reply(record, "the stream ended before the reply began")
+
+    def unreadable(self, data: bytes, name: bytes) -> ModelError:
+        """The error of a record that is not JSON."""
+        text = data.decode("utf-8", "replace")
+        if name == b"error":
+            return self._errors.from_payload({"error": text})
+        return self._errors.from_unparsable(data, {})
 
     def _start(self, model: Any, out: list[Event]) -> None:
         """Adds the first event, once. `model` is what the reply calls the model, if it does."""

@@ -1,4 +1,4 @@
-"""Parses server-sent events from bytes (WHATWG HTML, 9.2.6), wherever the network cuts them.
+"""Parses server-sent events of JSON from bytes (WHATWG HTML, 9.2.6), wherever the network cuts them.
 
 Lines may end in CR, LF or CRLF. It decodes nothing before a line is complete, so a cut inside a character
 does no harm. It ignores `id` and `retry`.
@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.formats.json_stream import Record, RecordParser
+from clawdbot_model_gateway.formats.vendor_json import is_object
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """An event that never ends must not fill the memory."""
@@ -46,7 +47,7 @@ class EventParser(RecordParser):
             if not line:
                 self._dispatch(events)
             else:
-                self._parse_line(line)
+                self._parse_line(line, events)
         self._size = sum(map(len, self._data))
         self._append(rest)
         return events
@@ -55,9 +56,9 @@ class EventParser(RecordParser):
     def end(self) -> list[Record]:
         line = b"".join(self._line)
         self._line.clear()
-        if line:
-            self._parse_line(line)
         events: list[Record] = []
+        if line:
+            self._parse_line(line, events)
         self._dispatch(events)
         return events
 
@@ -79,10 +80,13 @@ class EventParser(RecordParser):
         if self._size > MAX_EVENT_BYTES:
             raise ProtocolViolation(f"an event of the stream is larger than {MAX_EVENT_BYTES} bytes")
 
-    def _parse_line(self, line: bytes) -> None:
+    def _parse_line(self, line: bytes, events: list[Record]) -> None:
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(BYTE_ORDER_MARK)
+        if self._data and line.startswith((b"data:", b"event:")) and is_object(self._data[0]):
+            # Some servers leave out the empty lines; a JSON object cannot go on after its end.
+            self._dispatch(events)
         if line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
         elif line == b"data":

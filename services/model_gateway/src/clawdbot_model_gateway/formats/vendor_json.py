@@ -26,6 +26,17 @@ def load_json(data: bytes) -> Any:
     return load_exactly(data)
 
 
+def is_object(data: bytes) -> bool:
+    """Whether it is a whole JSON object."""
+    if data.lstrip()[:1] != b"{":
+        return False
+    try:
+        load_json(data)
+    except ValueError:
+        return False
+    return True
+
+
 def load_exactly(data: bytes) -> Any:
     """The same, slower, with whole numbers of any size: orjson makes floats of those beyond 64 bits."""
     text = data.decode("utf-8", "surrogateescape").removeprefix(BYTE_ORDER_MARK)

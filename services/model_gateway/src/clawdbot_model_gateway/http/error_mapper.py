@@ -4,55 +4,30 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import orjson
 from clawdbot_servicekit.redaction import Redactor
 
-from clawdbot_model_gateway.core.errors import (
-    BackendAuth,
-    BackendFailed,
-    BackendOverloaded,
-    BackendTimeout,
-    ContextTooLong,
-    LimitTooSmall,
-    ModelError,
-    ProtocolViolation,
-    ProxyFailed,
-    QuotaExhausted,
-    RateLimited,
-    RequestRefused,
+from clawdbot_model_gateway.core.errors import BackendAuth, LimitTooSmall, ModelError, ProtocolViolation
+from clawdbot_model_gateway.http.error_codes import (
+    STATUS_CLASS_ERRORS,
+    STATUS_ERRORS,
+    ErrorClass,
+    class_of_codes,
+    class_of_vague,
+    status_of_types,
 )
-from clawdbot_model_gateway.http.error_wordings import ERROR_CODES, ErrorClass, class_of_wording
+from clawdbot_model_gateway.http.error_payloads import is_error, load_error, read_error
+from clawdbot_model_gateway.http.error_wordings import class_of_wording, never_fits
 from clawdbot_model_gateway.http.google_errors import error_class_of, retry_delay, rpc_status
 from clawdbot_model_gateway.http.retry_after import bounded, nested_headers, retry_after, retry_field
 
-STATUS_ERRORS: Final[Mapping[int, ErrorClass]] = {
-    401: BackendAuth,
-    402: QuotaExhausted,
-    403: BackendAuth,
-    404: ProtocolViolation,
-    405: ProtocolViolation,
-    407: ProxyFailed,
-    408: BackendTimeout,
-    413: ContextTooLong,
-    429: RateLimited,
-    503: BackendOverloaded,
-    504: BackendTimeout,
-    529: BackendOverloaded,
-}
-"""Status → error class, where neither code nor message decides."""
-STATUS_CLASS_ERRORS: Final[Mapping[int, ErrorClass]] = {
-    2: ProtocolViolation,
-    3: ProtocolViolation,
-    4: RequestRefused,
-    5: BackendFailed,
-}
-"""First digit of a status → the same."""
-
 MAX_MESSAGE_CHARACTERS: Final = 300
 """Characters of a vendor's message that are passed on."""
+
+_MAY_QUOTE_KEY: Final = re.compile(r"key|token|bearer|secret|credential|password|authorization:|\*\*|\bsk-")
+"""What a message says, in lower case, that may repeat a rejected key."""
 
 
 class ErrorMapper:
@@ -62,21 +37,27 @@ class ErrorMapper:
         self._redactor = Redactor(secrets)
 
     def from_response(self, status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
-        """The error of a response whose status is not 200."""
+        """The error of a response that is not a success."""
         if 300 <= status < 400:
             return ProtocolViolation(
                 f"HTTP {status}: redirects are not followed, since the key must not go to another host"
             )
         try:
-            payload = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return self._model_error(status, "", self._describe(body, headers), headers)
+            payload = load_error(body)
+        except (ValueError, RecursionError):
+            # JSON that was cut may repeat the request: its end would have said where.
+            cut = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}
+            text = "JSON that is not complete" if cut else self._describe(body, headers)
+            return self._model_error(status, _header_codes(headers), text, headers)
         return self._from_json(status, payload, headers)
 
-    def from_payload(self, payload: Mapping[str, Any]) -> ModelError:
-        """The error that a stream sends after a 200, in place of a part of the reply."""
-        code, _ = _code_and_message(payload)
-        return self._from_json(int(code) if re.fullmatch(r"[45]\d\d", code) else 500, payload, {})
+    def from_payload(self, payload: Any) -> ModelError:
+        """The error that follows a 200, in place of the reply or of a part of it."""
+        return self._from_json(None, payload, {})
+
+    def from_no_reply(self, response: Any, otherwise: str = "the response contains no reply") -> ModelError:
+        """The error of a 200 whose JSON is not a reply: another vendor's error, or something else."""
+        return self.from_payload(response) if is_error(response) else ProtocolViolation(otherwise)
 
     def from_unparsable(self, body: bytes, headers: Mapping[str, str]) -> ModelError:
         """The error of a 200 whose body cannot be parsed."""
@@ -89,35 +70,39 @@ class ErrorMapper:
         line = self._redactor.text(line)
         return line if len(line) <= MAX_MESSAGE_CHARACTERS else f"{line[:MAX_MESSAGE_CHARACTERS]}…"
 
-    def _from_json(self, status: int, payload: Any, headers: Mapping[str, str]) -> ModelError:
-        code, text = _code_and_message(payload)
+    def _from_json(self, status: int | None, payload: Any, headers: Mapping[str, str]) -> ModelError:
+        codes, text, said_status = read_error(payload)
+        status = status or said_status
         headers = {**nested_headers(payload), **{name.lower(): each for name, each in headers.items()}}
         google = rpc_status(payload)
         if google is None:
-            return self._model_error(status, code, text, headers, retry_field(payload))
+            codes += _header_codes(headers)
+            return self._model_error(status, codes, text, headers, retry_field(payload))
         error_class = error_class_of(google)
-        # The message may repeat a refused key; a message about the account contains no key.
-        hidden = error_class is BackendAuth and "key" in text.lower()
         number = google.get("code")
         summary = f"HTTP {number if isinstance(number, int) else status} {google['status']}"
         delay = retry_delay(payload)
-        seconds = retry_after(headers, time.time(), text, status) if delay is None else bounded(delay)
-        return error_class(summary, quote="" if hidden else self.sanitize(text), retry_after=seconds)
+        seconds = retry_after(headers, time.time(), text, status or 0) if delay is None else bounded(delay)
+        return error_class(summary, quote=self._quote(error_class, text), retry_after=seconds)
 
     def _model_error(
         self,
-        status: int,
-        code: str,
+        status: int | None,
+        codes: Sequence[str],
         text: str,
         headers: Mapping[str, str],
         seconds: float | None = None,
     ) -> ModelError:
-        error_class = _classify(status, code, text)
-        # The message may quote a rejected key in a masked form that the redactor does not recognize.
-        message = "" if issubclass(error_class, BackendAuth) else self.sanitize(text)
-        read = retry_after(headers, time.time(), text, status)
+        error_class = class_of_error(status, codes, text)
+        summary = "the backend reports an error" if status is None else f"HTTP {status}"
+        read = retry_after(headers, time.time(), text, status or status_of_types(codes))
         seconds = max((each for each in (read, seconds) if each is not None), default=None)
-        return error_class(f"HTTP {status}", quote=message, retry_after=seconds)
+        return error_class(summary, quote=self._quote(error_class, text), retry_after=seconds)
+
+    def _quote(self, error_class: ErrorClass, text: str) -> str:
+        """The message; nothing of one that may repeat a rejected key, masked past recognition."""
+        hidden = issubclass(error_class, BackendAuth) and _MAY_QUOTE_KEY.search(text.lower())
+        return "" if hidden else self.sanitize(text)
 
     def _describe(self, body: bytes, headers: Mapping[str, str]) -> str:
         text = body.decode("utf-8", "replace")
@@ -127,58 +112,28 @@ class ErrorMapper:
         return self.sanitize(text) or "an empty body"
 
 
-def _classify(status: int, code: str, text: str) -> ErrorClass:
-    known = ERROR_CODES.get(code.lower())
-    said = class_of_wording(status, text)
-    if said is LimitTooSmall:
-        # Its code is that of a rate limit, as if waiting helped.
-        return said
-    if known is not None and known is not BackendFailed:
-        return known
-    # A code that only says "server error" comes after the message, which may say more.
+def class_of_error(status: int | None, codes: Sequence[str], text: str) -> ErrorClass:
+    """The class of an error: the first of these that says anything decides.
+
+    Args:
+        status: of the response; None for an error that follows a 200.
+        codes: its codes and types, in lower case.
+        text: its message.
+    """
+    if status is None:
+        status = status_of_types(codes)
     return (
-        said
-        or known
+        # A limit that is smaller than this request: its code is that of a rate limit, as if waiting helped.
+        (LimitTooSmall if never_fits(text) else None)
+        or class_of_codes(codes)
+        or class_of_wording(status, text)
+        or class_of_vague(codes)
         or STATUS_ERRORS.get(status)
         or STATUS_CLASS_ERRORS.get(status // 100, ProtocolViolation)
     )
 
 
-def _code_and_message(payload: Any) -> tuple[str, str]:
-    """The code and the message of an error, wherever in the payload they are."""
-    if isinstance(payload, list) and payload:
-        payload = payload[0]  # Gemini, also through its Chat Completions endpoint
-    if not isinstance(payload, Mapping):
-        return "", str(payload)
-    error = payload.get("error", payload)
-    if not isinstance(error, Mapping):
-        return str(payload.get("code") or payload.get("error_type") or ""), str(error)
-    codes = [
-        *(_inside(error, *path) for path in (("details", "error_code"), ("innererror", "code"))),
-        *(error.get(name) for name in ("code", "type")),
-    ]
-    codes = [str(each) for each in codes if each]
-    known = next((each for each in codes if each.lower() in ERROR_CODES), None)
-    text = error.get("message") or error.get("detail") or error.get("msg") or ""
-    text = text if isinstance(text, str) else _joined(text)
-    passed_on = _inside(error, "metadata", "raw")
-    if passed_on:
-        text = f"{text}: {passed_on if isinstance(passed_on, str) else orjson.dumps(passed_on).decode()}"
-    return known or next(iter(codes), ""), text
-
-
-def _joined(details: Any) -> str:
-    """FastAPI's violations, each with its place and without the input, which is what we sent."""
-    if not isinstance(details, list) or not all(isinstance(each, Mapping) for each in details):
-        return orjson.dumps(details).decode()
-    places = (each.get("loc") for each in details)
-    joined = (".".join(map(str, place)) if isinstance(place, list) else "" for place in places)
-    return "; ".join(f"{place}: {each.get('msg')}" for place, each in zip(joined, details, strict=True))
-
-
-def _inside(error: Mapping[str, Any], *path: str) -> Any:
-    """Where Anthropic and Azure have a more specific code, and OpenRouter what its provider said."""
-    value: Any = error
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
+def _header_codes(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Bedrock's code, which is in a header: "ThrottlingException:http://…"."""
+    code = headers.get("x-amzn-errortype", "").partition(":")[0].lower()
+    return (code,) if code else ()

@@ -24,7 +24,8 @@ from clawdbot_model_gateway.core.errors import (
     RateLimited,
     RequestRefused,
 )
-from clawdbot_model_gateway.http.error_wordings import ErrorClass, class_of_wording
+from clawdbot_model_gateway.http.error_codes import ErrorClass
+from clawdbot_model_gateway.http.error_wordings import class_of_wording, never_fits
 
 STATUSES: Final[Mapping[str, ErrorClass]] = {
     "INVALID_ARGUMENT": RequestRefused,
@@ -89,7 +90,7 @@ def error_class_of(error: Mapping[str, Any]) -> ErrorClass:
         failures = [*_of_type("QuotaFailure", details)]
         if any(map(_is_exhausted, failures)) or (not failures and EXHAUSTED.search(text)):
             return QuotaExhausted
-        if class_of_wording(429, text) is LimitTooSmall:
+        if never_fits(text):
             return LimitTooSmall
     for pattern, error_class in PHRASES:
         if pattern.search(text):

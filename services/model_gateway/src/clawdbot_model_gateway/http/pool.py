@@ -21,10 +21,17 @@ from clawdbot_model_gateway.http.error_mapper import ErrorMapper
 from clawdbot_model_gateway.http.proxies import proxy_of
 from clawdbot_model_gateway.http.request_body import RequestBody
 from clawdbot_model_gateway.http.transport_errors import transport_error
+from clawdbot_model_gateway.http.whole_bodies import has_end_marker, is_whole, may_be_whole
 from clawdbot_model_gateway.settings import HttpSettings
 
-MAX_ERROR_BYTES: Final = 64 * 1024
-"""Bytes of an error response's body that are read."""
+MAX_ERROR_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of an error response's body that are read. Some servers repeat the whole request in it."""
+ERROR_BODY_TIMEOUT: Final = 1.0
+"""Seconds for the body of an error, whose status is known: another target may be asked."""
+MAX_HEADER_BYTES: Final = 64 * 1024
+"""Of a response header. Security policies have been seen to be longer than aiohttp's 8 kB."""
+NO_CONTENT: Final = frozenset({204, 205})
+"""Statuses of success without a body (RFC 9110, 15.3)."""
 MAX_CACHED_URLS: Final = 256
 """Paths whose URL is cached. Some vendors put the model's name in the path, and callers may send any name."""
 SPARE_CONNECTIONS: Final = 2
@@ -35,6 +42,8 @@ SERVER_KEEP_ALIVE: Final = 4.0
 after 5 s."""
 VENDOR_KEEP_ALIVE: Final = 30.0
 """The same for https. What stands before vendors' servers keeps it for a minute or longer."""
+END_TIMEOUT: Final = 2.0
+"""Seconds that the end of a body may take after what looks like all of it."""
 DRAIN_TIMEOUT: Final = 1.0
 """Seconds for the end of a response whose content is complete, so that its connection can be reused."""
 
@@ -136,6 +145,8 @@ class HttpPool:
             # aiohttp would send those of the session, and so the key, to the proxy too.
             headers=None if self._proxy else self._headers,
             proxy=self._proxy,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
             ),
@@ -151,7 +162,7 @@ class HttpPool:
             self._session = None
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
-        """The body of a response with status 200.
+        """The body of a successful response.
 
         Args:
             path: below the endpoint.
@@ -166,7 +177,7 @@ class HttpPool:
     async def post(
         self, path: str, body: bytes, query: Mapping[str, str] | None = None
     ) -> aiohttp.ClientResponse:
-        """A response with status 200, content unread. The caller ends it with `read`, `abort` or `release`.
+        """A successful response, content unread. The caller ends it with `read`, `abort` or `release`.
 
         Arguments as for get.
 
@@ -175,14 +186,26 @@ class HttpPool:
         """
         return await self._send("POST", self._url(path, query), body)
 
-    async def read(self, response: aiohttp.ClientResponse) -> bytes:
-        """The whole content; the connection is free afterwards."""
+    async def read(self, response: aiohttp.ClientResponse, head: bytes = b"") -> bytes:
+        """The whole content; the connection is free afterwards.
+
+        Content is whole, too, if nothing follows it although the connection stays open, or breaks.
+
+        Args:
+            response: whose content it is.
+            head: what of it has been read.
+        """
+        body, whole = bytearray(head), False
         try:
-            return await response.read()
+            while chunk := await _read_next(response.content, body):
+                body += chunk
+            whole = True
         except (aiohttp.ClientError, OSError) as error:
-            raise transport_error(error, self._address) from error
+            if not is_whole(body):
+                raise transport_error(error, self._address) from error
         finally:
-            response.release()
+            (self.release if whole else self.abort)(response)
+        return bytes(body)
 
     async def read_chunk(self, response: aiohttp.ClientResponse) -> bytes:
         """The content that has arrived since the last read. Waits for the first byte; empty at the end.
@@ -240,7 +263,8 @@ class HttpPool:
         announced = response.headers.get("keep-alive")
         if announced is not None and self._connector is not None:
             self._connector.respect(announced)
-        if response.status == 200:
+        if 200 <= response.status < 300 and response.status not in NO_CONTENT:
+            # Frameworks answer a POST with 201, and caches in between with 203.
             return response
         raise await self._error_of(response)
 
@@ -283,8 +307,9 @@ class HttpPool:
     async def _error_of(self, response: aiohttp.ClientResponse) -> ModelError:
         body = bytearray()
         try:
-            while len(body) < MAX_ERROR_BYTES and (chunk := await response.content.readany()):
-                body += chunk
+            async with asyncio.timeout(ERROR_BODY_TIMEOUT):
+                while len(body) < MAX_ERROR_BYTES and (chunk := await response.content.readany()):
+                    body += chunk
         except (aiohttp.ClientError, OSError):
             pass  # The status alone is enough.
         finally:
@@ -315,6 +340,19 @@ def _was_closed(error: Exception) -> bool:
     """Whether it is about an open connection, and not about making one."""
     closed = aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientConnectionResetError
     return isinstance(error, closed) and not isinstance(error, aiohttp.ClientConnectorError)
+
+
+async def _read_next(content: aiohttp.StreamReader, body: bytearray) -> bytes:
+    """The content that has arrived since the last read; empty at the end, and if the body is whole."""
+    if content.at_eof() or not may_be_whole(body):
+        return await content.readany()
+    if has_end_marker(body):
+        return b""
+    try:
+        async with asyncio.timeout(END_TIMEOUT):
+            return await content.readany()
+    except TimeoutError:
+        return b"" if is_whole(body) else await content.readany()
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

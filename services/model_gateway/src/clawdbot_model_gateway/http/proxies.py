@@ -6,10 +6,12 @@ the passwords of ~/.netrc to vendors.
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.request import getproxies, proxy_bypass
 
 import structlog
+from clawdbot_servicekit.errors import StartupError
 from yarl import URL
 
 log = structlog.get_logger(__name__)
@@ -19,13 +21,36 @@ PROXY_SCHEME: Final = "http"
 
 
 def proxy_of(endpoint: URL) -> URL | None:
-    """The proxy, which may contain credentials; None where the endpoint is reached directly."""
+    """The proxy, which may contain credentials; None where the endpoint is reached directly.
+
+    Raises:
+        StartupError: what the variable contains is no URL.
+    """
     address = f"{endpoint.host}:{endpoint.port}"
     configured = getproxies().get(endpoint.scheme)
-    if not configured or proxy_bypass(address):
+    if not configured or proxy_bypass(address) or _is_excluded(endpoint.host or ""):
         return None
-    proxy = URL(configured if "://" in configured else f"{PROXY_SCHEME}://{configured}")
+    try:
+        proxy = URL(configured if "://" in configured else f"{PROXY_SCHEME}://{configured}")
+    except ValueError:
+        # Without its value, which may contain a password.
+        variable = f"{endpoint.scheme}_proxy".upper()
+        raise StartupError(f"{variable} is not a valid URL: write it like http://host:3128.") from None
     if proxy.scheme != PROXY_SCHEME or not proxy.host:
         log.warning("proxy_ignored", endpoint=address, detail=f"only {PROXY_SCHEME}:// proxies are supported")
         return None
     return proxy
+
+
+def _is_excluded(host: str) -> bool:
+    """Whether an address is in a network of NO_PROXY, such as 10.0.0.0/8, which the standard library ignores.
+
+    Names are not resolved for it, as curl and Go do not resolve them either.
+    """
+    for entry in getproxies().get("no", "").split(","):
+        try:
+            if "/" in entry and ip_address(host) in ip_network(entry.strip(), strict=False):
+                return True
+        except ValueError:
+            continue
+    return False

@@ -80,7 +80,7 @@ async def stream_events(pool: HttpPool, ask: Callable[[], Awaitable[OpenResponse
         if opened.decode_whole is not None:
             head = await _read_head(pool, response)
             if head.lstrip()[:1] in JSON_BEGINS:
-                events = opened.decode_whole(head + await pool.read(response))
+                events = opened.decode_whole(await pool.read(response, head))
                 finished = True
                 for event in events:
                     yield event

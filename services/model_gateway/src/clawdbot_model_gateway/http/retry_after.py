@@ -57,6 +57,13 @@ _KINDS: Final[Mapping[str, re.Pattern[str]]] = {
     "tokens": re.compile(r"tokens? per|\bt(?:pm|pd|ps)\b|token limit"),
 }
 """What a limit counts → how a message names it."""
+_FIELDS: Final[Mapping[str, float]] = {
+    "retry_after_ms": 0.001,
+    "retry_after": 1.0,
+    "retry_after_seconds": 1.0,
+    "estimated_time": 1.0,  # Hugging Face, while it loads the model
+}
+"""Fields of an error in JSON that say when to retry → seconds of their unit."""
 _RESET: Final = re.compile(
     r"(?P<prefix>x-ratelimit-|anthropic-ratelimit-|ratelimit-|x-rate-limit-)(?P<rest>.{0,40})"
 )
@@ -84,9 +91,9 @@ def retry_after(
 def retry_field(payload: Any) -> float | None:
     """Seconds, from a field of an error in JSON; None without one."""
     error = payload.get("error", payload) if isinstance(payload, dict) else None
-    places = [error, error.get("metadata")] if isinstance(error, dict) else []
+    places = [error, error.get("metadata")] if isinstance(error, dict) else [payload]
     for place in places:
-        for name, unit in (("retry_after_ms", 0.001), ("retry_after", 1.0), ("retry_after_seconds", 1.0)):
+        for name, unit in _FIELDS.items():
             value = place.get(name) if isinstance(place, dict) else None
             if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
                 return bounded(value * unit)

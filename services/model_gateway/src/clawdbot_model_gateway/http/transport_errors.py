@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable
 from typing import Any, Final
@@ -72,7 +73,7 @@ ERROR_FACTORIES: Final[tuple[tuple[type[BaseException], ErrorFactory], ...]] = (
     ),
     (
         aiohttp.ClientResponseError,
-        lambda _, address: ProtocolViolation(f"{address} does not speak HTTP"),
+        lambda error, address: ProtocolViolation(_unreadable(error.message, address)),
     ),
     (
         OSError,
@@ -91,6 +92,16 @@ def transport_error(error: Exception, address: str) -> ModelError:
         address: host and port, for the message.
     """
     return next(create(error, address) for kind, create in ERROR_FACTORIES if isinstance(error, kind))
+
+
+def _unreadable(message: str, address: str) -> str:
+    """What of a response is not HTTP, without the bytes themselves."""
+    encoding = re.search(r"content-encoding: (\w{1,20})", message)
+    if encoding is not None:
+        return f"{address} sends content-encoding {encoding[1]}, although it was asked for none"
+    if "Got more than" in message:
+        return f"{address} sends a header that is too large"
+    return f"{address} does not speak HTTP"
 
 
 def _describe(error: OSError) -> str:

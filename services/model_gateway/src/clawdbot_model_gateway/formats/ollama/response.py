@@ -62,7 +62,8 @@ class ResponseDecoder(ReplyDecoder):
             raise self._errors.from_payload(_error_payload(chunk))
         message, done = chunk.get("message"), chunk.get("done")
         if not isinstance(message, dict) and done is not True:
-            raise ProtocolViolation("a line of the stream contains no message")
+            nothing = "a line of the stream contains no message"
+            raise ProtocolViolation(nothing) if self.begun else self._errors.from_no_reply(chunk, nothing)
         self._start(chunk.get("model"), out)
         before = len(out)
         if isinstance(message, dict):
