@@ -21,7 +21,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the
 from typing_extensions import override
 
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.errors import BackendFailed, ModelError, ProtocolViolation, RequestRefused
+from clawdbot_model_gateway.core.errors import BackendFailed, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.chat.usage import decode_usage
@@ -42,16 +42,6 @@ FINISH_REASONS: Final = {
 """Status, with the reason of an incomplete one → ours; any other is UNKNOWN."""
 TERMINAL_STATUSES: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """`response.` followed by one of these is the last event of a stream."""
-REQUEST_ERROR_PREFIXES: Final = (
-    "invalid_",
-    "image_",
-    "unsupported_image",
-    "empty_image",
-    "failed_to_download_image",
-)
-"""Prefixes of the codes of errors that the request causes."""
-POLICY_ERROR_SUFFIXES: Final = ("_policy", "_policy_violation")
-"""Suffixes of the codes of errors about the vendor's own rules."""
 
 
 DONE: Final = b"[DONE]"
@@ -87,7 +77,7 @@ class ResponseDecoder(ReplyDecoder):
             self._end(event, "", out)
             return
         if kind == "error" or (event.get("error") and not kind.startswith("response.")):
-            raise self._error(event)
+            raise self._errors.from_payload(event)
         self._start(_model_of(event.get("response")), out)
         before = len(out)
         handle = _EVENT_HANDLERS.get(kind)
@@ -140,7 +130,7 @@ class ResponseDecoder(ReplyDecoder):
         status = str(response.get("status") or event_status)
         error = response.get("error")
         if error and not self.has_content and status != "incomplete":
-            raise self._error(response)
+            raise self._errors.from_payload(response)
         if status == "failed" and not self.has_content:
             raise BackendFailed("the reply failed, and the backend does not say why")
         if status == "failed" and isinstance(error, dict):
@@ -150,19 +140,6 @@ class ResponseDecoder(ReplyDecoder):
             status = f"incomplete/{details['reason']}"
         self.finish_reason = well_formed(status)
         self.ended = True
-
-    def _error(self, payload: Mapping[str, Any]) -> ModelError:
-        found = self._errors.from_payload(payload)
-        error = payload.get("error")
-        error = error if isinstance(error, dict) else payload
-        code = str(error.get("code") or "")
-        if not isinstance(found, BackendFailed):
-            # Its message, or a code that all vendors share, says more.
-            return found
-        if code.startswith(REQUEST_ERROR_PREFIXES) or code.endswith(POLICY_ERROR_SUFFIXES):
-            shown = self._errors.sanitize(f"{code}: {error.get('message') or ''}")
-            return RequestRefused("the backend refused the request", quote=shown)
-        return found
 
 
 EventHandler = Callable[[OutputItems, Mapping[str, Any], list[Event]], None]
