@@ -16,33 +16,20 @@ from clawdbot_servicekit.peers import NetworkPeers
 
 from tests.support.engines import serving_handlers
 from tests.support.hosts import hosting, trial_settings
+from tests.support.http2_frames import (
+    ACK,
+    END_HEADERS,
+    HEADERS,
+    PREFACE,
+    RESET,
+    SETTINGS,
+    call_headers,
+    frame,
+)
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import ticks
 
-HEADERS, RESET, SETTINGS, ACK, END_HEADERS = 1, 3, 4, 1, 4
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-
-def frame(kind, flags=0, stream=0, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
-
-
-def header(name, value):
-    """A header that HPACK neither compresses nor remembers."""
-    return b"\x00" + bytes((len(name),)) + name + bytes((len(value),)) + value
-
-
-CALL = b"".join(
-    header(name, value)
-    for name, value in (
-        (b":method", b"POST"),
-        (b":scheme", b"http"),
-        (b":path", b"/clawdbot.plugins.v1.ToolService/ListTools"),
-        (b":authority", b"localhost"),
-        (b"te", b"trailers"),
-        (b"content-type", b"application/grpc"),
-    )
-)
+CALL = call_headers(b"/clawdbot.plugins.v1.ToolService/ListTools")
 
 
 def reset_streams(port, count, done):

@@ -17,6 +17,7 @@ from clawdbot_servicekit.call_record import CallRecord
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
+from tests.support.http2_frames import END_HEADERS, HEADERS, PREFACE, SETTINGS, call_headers, frame
 from tests.support.logging_state import logging_restored
 
 CANARY = "canary-5f1d9c"
@@ -116,12 +117,10 @@ async def test_a_header_that_is_not_ascii_is_not_shown(lines):
     server = grpc.aio.server()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    call = b"\x00\x00\x00\x00\x00"
     async with asyncio.timeout(20):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
-        headers = b"".join(map(literal, *zip(*HEADERS, strict=True)))
-        writer.write(frame(1, 4, 1, headers) + frame(0, 1, 1, call))
+        headers = call_headers(b"/a.B/C", x_api_key=b"canary-key\xff")
+        writer.write(PREFACE + frame(SETTINGS) + frame(HEADERS, END_HEADERS, 1, headers))
         while not read():  # noqa: ASYNC110 - a log file sets no event
             await asyncio.sleep(0.01)
         writer.close()
@@ -130,27 +129,6 @@ async def test_a_header_that_is_not_ascii_is_not_shown(lines):
     assert "canary-key" not in text
     (line,) = read()
     assert (line["level"], line["event"]) == ("warning", "A caller sent a header that is not ASCII.")
-
-
-HEADERS = [
-    (b":method", b"POST"),
-    (b":scheme", b"http"),
-    (b":path", b"/a.B/C"),
-    (b":authority", b"localhost"),
-    (b"te", b"trailers"),
-    (b"content-type", b"application/grpc"),
-    (b"x-api-key", b"canary-key\xff"),
-]
-
-
-def frame(kind, flags, stream, payload):
-    """RFC 9113, 4.1."""
-    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
-
-
-def literal(name, value):
-    """A header that is not indexed (RFC 7541, 6.2.2)."""
-    return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
 def test_the_console_format_is_readable(lines):
