@@ -1,7 +1,8 @@
 """What a backend may charge for a request that is broken off before it has said so.
 
 The caller of a provider does not see how far a request has come, and usage is the last thing that a reply
-says. So whoever sends requests and decodes replies notes both here, for the attempt in whose context it runs.
+says. So the code that sends requests and decodes replies notes both here, for the attempt in whose context it
+runs.
 """
 
 from __future__ import annotations

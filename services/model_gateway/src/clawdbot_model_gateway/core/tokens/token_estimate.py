@@ -143,8 +143,8 @@ def estimate_usage(request: GenerateRequest, output_tokens: int) -> Usage:
 def with_estimates(reported: Usage, request: GenerateRequest, output: TokenEstimator) -> Usage:
     """What a backend has reported, with estimates in place of counts that are missing: it is PARTIAL then.
 
-    No request has no tokens, and no text has none: such a count is one that the backend left out, or that
-    is no number.
+    No request has no tokens, and no text has none: such a count is one that the backend left out, or
+    something else than a number.
     """
     output_tokens = reported.output_tokens or output.tokens
     if reported.input_tokens and reported.output_tokens == output_tokens:

@@ -76,7 +76,7 @@ class ResponseDecoder(ReplyDecoder):
         if isinstance(content, list):
             self._decode_message(event, content, out)
         elif isinstance(content, str) and event.get("type") == "message":
-            # As in requests, where a text alone is no list of blocks.
+            # As in requests, where a text alone is not a list of blocks.
             self._decode_message(event, [{"type": "text", "text": content}], out)
         elif "type" in event:
             self._decode_event(event, out)

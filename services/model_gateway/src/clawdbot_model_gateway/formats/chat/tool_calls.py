@@ -236,9 +236,9 @@ def _objects(values: Any) -> list[dict[str, Any]]:
 def _read(fragment: dict[str, Any]) -> tuple[str, str, str]:
     """Name, arguments as text, and id of a call or of a piece of it, of which any may be empty.
 
-    Some servers send the arguments as JSON in JSON, or call them `parameters`, or leave `function` out. What
-    is no object is kept as text, so that the call is not taken for one without arguments. PHP's empty object
-    is [].
+    Some servers send the arguments as JSON in JSON, or call them `parameters`, or leave `function` out.
+    Anything but an object is kept as text, so that the call is not taken for one without arguments. PHP's
+    empty object is [].
     """
     function = fragment.get("function")
     function = function if isinstance(function, dict) else fragment
