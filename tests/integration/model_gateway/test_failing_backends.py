@@ -56,18 +56,6 @@ SILENCES = {
 }
 
 
-@pytest.fixture
-async def a():
-    async with fake_openai() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def b():
-    async with fake_openai() as fake:
-        yield fake
-
-
 def two(a, b, **options):
     """The section `models`: the options are those of the first backend."""
     return {

@@ -6,7 +6,7 @@ import pytest
 from clawdbot.common.v1.usage_pb2 import Usage
 
 from tests.support import fake_anthropic as anthropic
-from tests.support.fake_openai import KEY, Answer, chunk, fake_openai, sse, usage_chunk
+from tests.support.fake_openai import KEY, Answer, chunk, sse, usage_chunk
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks, text_of
 from tests.support.priced_gateway import PRICE, usage_of
@@ -27,18 +27,6 @@ SPENT = {
     "usage": {"prompt_tokens": 700, "completion_tokens": 300},
 }
 """An error as OpenRouter sends it, with what the vendor behind it charges."""
-
-
-@pytest.fixture
-async def a():
-    async with fake_openai() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def b():
-    async with fake_openai() as fake:
-        yield fake
 
 
 def posts(fake) -> int:

@@ -13,7 +13,7 @@ from clawdbot_model_gateway.core.errors import BackendAuth, RateLimited, Request
 from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy, HedgeRule
 from clawdbot_model_gateway.core.routing.routing_table import Target
 
-from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, error, fake_openai, sse, text_chunks
+from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, error, sse, text_chunks
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks, check_grammar, collect, text_of
 from tests.support.redis_server import until
@@ -22,18 +22,6 @@ from tests.support.scripted_provider import WAIT, Bench, FakeProvider, says
 RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])
 ALIASES = {"default": ["a/m", {"target": "b/m", "fallback": True}]}
 TARGETS = {"default": (Target("a", "m"), Target("b", "m", fallback=True))}
-
-
-@pytest.fixture
-async def a():
-    async with fake_openai() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def b():
-    async with fake_openai() as fake:
-        yield fake
 
 
 def hedged(a, b, **options):
