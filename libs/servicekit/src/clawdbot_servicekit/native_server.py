@@ -15,6 +15,8 @@ from pygrpc_native import STREAM_CLOSED, STREAM_FULL
 from pygrpc_native.aio import Server
 from typing_extensions import override
 
+from clawdbot_servicekit.inprocess.server import STOPPED
+
 UNSUPPORTED: Final = ("grpc.max_connection_age_ms", "grpc.max_connection_age_grace_ms")
 """Options that it refuses; server_engine.py has made sure that nobody asked for them."""
 IO_THREADS: Final = 1
@@ -22,7 +24,6 @@ IO_THREADS: Final = 1
 FLUSH_TIME: Final = 0.1
 """Seconds for replies to be sent after their calls have ended."""
 UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE.value[0]
-STOPPED: Final = "The server has stopped."
 FIRST_PAUSE: Final = 0.001
 LAST_PAUSE: Final = 0.05
 """Seconds before a message is offered again to a stream whose reader is slow."""

@@ -95,7 +95,7 @@ class JsonStreamDecoder(StreamDecoder):
             except ValueError:
                 data = record.data.decode("utf-8", "replace")
             if not isinstance(data, dict):
-                if self._is_end(record, data, events):
+                if self._ended_by(record, data, events):
                     return
                 continue
             if not reply.begun:
@@ -104,8 +104,8 @@ class JsonStreamDecoder(StreamDecoder):
             if reply.ended:
                 self._finish(events)
 
-    def _is_end(self, record: Record, data: Any, events: list[Event]) -> bool:
-        """Ends the reply where a record that is no part of it ends it; False where it means nothing.
+    def _ended_by(self, record: Record, data: Any, events: list[Event]) -> bool:
+        """Whether a record that is not part of the reply ends it, which it then does; else it means nothing.
 
         Raises:
             ModelError: it is rubbish in the middle of a reply.

@@ -9,8 +9,9 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.formats.json_stream import Record, RecordParser
 from clawdbot_model_gateway.formats.ndjson import DocumentParser, LineParser
-from clawdbot_model_gateway.formats.sse import BYTE_ORDER_MARK, EventParser
+from clawdbot_model_gateway.formats.sse import EventParser
 from clawdbot_model_gateway.formats.vendor_json import load_json
+from clawdbot_model_gateway.http.whole_bodies import BYTE_ORDER_MARK
 
 _EVENTS: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(data|event|id|retry|):")
 """What a stream of events begins with: a field, or a comment."""

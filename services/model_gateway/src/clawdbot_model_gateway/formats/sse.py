@@ -13,11 +13,10 @@ from typing_extensions import override
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.formats.json_stream import Record, RecordParser
 from clawdbot_model_gateway.formats.vendor_json import is_object
+from clawdbot_model_gateway.http.whole_bodies import BYTE_ORDER_MARK
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """An event that never ends must not fill the memory."""
-
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class EventParser(RecordParser):

@@ -22,6 +22,7 @@ from clawdbot_model_gateway.http.error_payloads import is_error, load_error, rea
 from clawdbot_model_gateway.http.error_wordings import class_of_wording, never_fits
 from clawdbot_model_gateway.http.google_errors import error_class_of, retry_delay, rpc_status
 from clawdbot_model_gateway.http.retry_after import bounded, nested_headers, retry_after, retry_field
+from clawdbot_model_gateway.http.whole_bodies import BYTE_ORDER_MARK, JSON_BEGINS
 
 MAX_MESSAGE_CHARACTERS: Final = 300
 """Characters of a vendor's message that are passed on."""
@@ -46,7 +47,7 @@ class ErrorMapper:
             payload = load_error(body)
         except (ValueError, RecursionError):
             # JSON that was cut may repeat the request: its end would have said where.
-            cut = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in {b"{", b"["}
+            cut = body.lstrip(BYTE_ORDER_MARK + b" \t\r\n").startswith(JSON_BEGINS)
             text = "JSON that is not complete" if cut else self._describe(body, headers)
             return self._model_error(status, _header_codes(headers), text, headers)
         return self._from_json(status, payload, headers)

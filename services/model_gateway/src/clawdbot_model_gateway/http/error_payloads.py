@@ -30,7 +30,7 @@ _MESSAGES: Final = (
 """Fields that contain the message, in lower case; the first that has one. All others may be what we sent."""
 _CODES: Final = ("error_code", "errorcode", "code", "type", "__type", "error_type", "status_code")
 """Fields that contain a code, in lower case."""
-_INNER: Final = (("details",), ("innererror",), ("inner_error",))
+_INNER: Final = ("details", "innererror", "inner_error")
 """Where Anthropic and Azure have a more specific code."""
 _ENVELOPES: Final = ("error", "base_resp", "x_groq", "response", "errors")
 """Fields around an error, in lower case: of most; MiniMax, Groq, Tencent, Cloudflare."""
@@ -40,7 +40,7 @@ _ECHO: Final = re.compile(
 )
 """Where pydantic, in the words of vLLM and LiteLLM, begins to repeat what was sent, inside the message."""
 _SUCCESS: Final = frozenset({"0", "200", "ok", "success"})
-"""Codes of a response that is no error."""
+"""Codes of a response that reports success."""
 
 
 class VendorError(NamedTuple):
@@ -116,11 +116,8 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def _codes(value: Any) -> Iterator[str]:
     fields = _fields(value)
-    for path in _INNER:
-        inner: Any = fields
-        for name in path:
-            inner = _fields(_fields(inner).get(name))
-        if inner:
+    for name in _INNER:
+        if inner := _fields(fields.get(name)):
             yield from _codes(inner)
     for name in _CODES:
         code = fields.get(name)

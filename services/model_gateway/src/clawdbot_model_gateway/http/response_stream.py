@@ -13,6 +13,7 @@ import aiohttp
 from clawdbot_model_gateway.core.errors import BackendFailed, BackendTimeout, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event, has_content, merge_deltas
 from clawdbot_model_gateway.http.pool import HttpPool
+from clawdbot_model_gateway.http.whole_bodies import BYTE_ORDER_MARK, JSON_BEGINS
 
 FINISH_TIMEOUT: Final = 2.0
 """Seconds that usage and the end of the stream may take after the finish reason; then the reply counts as
@@ -21,9 +22,6 @@ complete without them."""
 UNSURE_FACTOR: Final = 10
 """How many times longer it may take if more of the reply may follow: some vendors send a finish reason with
 every piece."""
-JSON_BEGINS: Final = frozenset({b"{", b"["})
-"""First characters of a JSON document; no event stream begins with them."""
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class StreamDecoder(Protocol):

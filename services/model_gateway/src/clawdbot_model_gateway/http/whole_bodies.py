@@ -6,6 +6,9 @@ import json
 import re
 from typing import Final
 
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+JSON_BEGINS: Final = (b"{", b"[")
+"""First characters of a JSON document; no event stream begins with them."""
 END_MARKER: Final = b"[DONE]"
 _PIECE: Final = re.compile(rb'"delta"\s*:|"done"\s*:\s*false')
 """What a line of a stream contains, after which others come."""
@@ -18,7 +21,7 @@ def may_be_whole(body: bytes | bytearray) -> bool:
 
 def has_end_marker(body: bytes | bytearray) -> bool:
     """Whether it is a stream whose last record has arrived."""
-    return body[-16:].rstrip().endswith(END_MARKER) and not body[:16].lstrip().startswith((b"{", b"["))
+    return body[-16:].rstrip().endswith(END_MARKER) and not body[:16].lstrip().startswith(JSON_BEGINS)
 
 
 def is_whole(body: bytes | bytearray) -> bool:
