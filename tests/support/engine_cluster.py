@@ -31,6 +31,25 @@ from tests.support.stalling_store import StallingStore
 TENANT = "acme"
 
 
+ERRAND = """
+flow: errand
+version: 1
+description: Buys, then talks
+slots:
+  count: {type: integer, ask: How many?}
+states:
+  ask: {collect: [count], next: [{to: buy}]}
+  buy:
+    call: {tool: shop.buy, args: {count: "${slots.count}"}, effect: once}
+    next: [{if: result.ok, to: wrap}, {on_error: any, to: ask, clear: [count]}, {to: ask, clear: [count]}]
+  wrap:
+    call: {tool: clock.now, effect: none}
+    next: [{on_error: any, to: done}, {to: done}]
+  done: {say: Done., end: true}
+"""
+"""A flow that calls a tool once and for all, and then another one."""
+
+
 class Clock:
     """The time, plus an offset that a test sets."""
 

@@ -97,7 +97,7 @@ class Served:
         return self.host.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
-class _Settings(GatewaySettings, PluginsSettings):
+class GatewayAndPlugins(GatewaySettings, PluginsSettings):
     """The settings of both services."""
 
 
@@ -111,9 +111,16 @@ async def gateway(state: Path, **sections: Any) -> AsyncIterator[Served]:
         sections["gateway"] = {"local_model": False, **sections["gateway"]}
     server = {"port": 0, **sections.pop("server", {})}
     models = sections if {"model", "models", "gateway"} & set(sections) else {"model": {"provider": "echo"}}
-    settings = _Settings.model_validate(
+    settings = GatewayAndPlugins.model_validate(
         {"server": server, "telemetry": {"metrics_port": None}, "state_dir": state, **sections, **models}
     )
+    async with serving(settings) as served:
+        yield served
+
+
+@asynccontextmanager
+async def serving(settings: GatewayAndPlugins) -> AsyncIterator[Served]:
+    """The gateway in this event loop, with these settings."""
     host = Host(settings)
     peers = InProcessPeers(host)
     try:

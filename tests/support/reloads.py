@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 
-import clawdbot_model_gateway.wiring
-import clawdbot_plugins.wiring
 import grpc.aio
 import pytest
 import yaml
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
 from clawdbot_servicekit.error_table import remote_error
-from clawdbot_servicekit.host import Host
-from clawdbot_servicekit.peers import InProcessPeers
 from clawdbot_servicekit.settings import load
 
-from tests.support.gateway_service import Served, _Settings
+from tests.support.gateway_service import GatewayAndPlugins, serving
 from tests.support.generate_requests import asks
 
 NOTHING_FOUND = {"local_model": False, "ollama": None}
@@ -48,19 +44,9 @@ async def loaded(config, state, *, named=True, gateway=NOTHING_FOUND):
         "CLAWDBOT_STATE_DIR": str(state),
         **({} if gateway is None else {"CLAWDBOT_GATEWAY": json.dumps(gateway)}),
     }
-    settings = load(_Settings, config.path if named else None, environ)
-    host = Host(settings)
-    peers = InProcessPeers(host)
-    try:
-        host.add(clawdbot_plugins.wiring.build(settings, peers))
-        application = clawdbot_model_gateway.wiring.build(settings, peers)
-        host.add(application)
-        await host.start()
-        await host.ready()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{host.port}") as channel:
-            yield Served(host, application, channel)
-    finally:
-        await host.stop(0)
+    settings = load(GatewayAndPlugins, config.path if named else None, environ)
+    async with serving(settings) as served:
+        yield served
 
 
 async def reload(client) -> admin.ReloadModelsResponse:

@@ -8,7 +8,7 @@ import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE, TURN_STATUS_FAILED
 from clawdbot_dialogue.core.errors import TurnNotFound
 
-from tests.support.engine_cluster import TENANT, event_kinds, reply_texts, turn_request
+from tests.support.engine_cluster import ERRAND, TENANT, event_kinds, reply_texts, turn_request
 from tests.support.scripted_peers import Hold, call
 
 THANKS = ["Thank you."]
@@ -252,23 +252,8 @@ async def test_a_request_to_cancel_survives_the_process_that_runs_the_turn(clust
 async def test_a_once_call_of_a_cancelled_turn_is_not_made_again_by_the_next_turn(cluster):
     """Its result was journalled and only the commit was missing: the next turn uses it."""
     session = await cluster.open_session("order")
-    cluster.flow("""
-flow: slow
-version: 1
-description: Buys, then talks
-slots:
-  count: {type: integer, ask: How many?}
-states:
-  ask: {collect: [count], next: [{to: buy}]}
-  buy:
-    call: {tool: shop.buy, args: {count: "${slots.count}"}, effect: once}
-    next: [{if: result.ok, to: wrap}, {on_error: any, to: ask, clear: [count]}, {to: ask, clear: [count]}]
-  wrap:
-    call: {tool: clock.now, effect: none}
-    next: [{on_error: any, to: done}, {to: done}]
-  done: {say: Done., end: true}
-""")
-    session = await cluster.open_session("slow")
+    cluster.flow(ERRAND)
+    session = await cluster.open_session("errand")
     wrapping = Hold()
     cluster.tools.add("clock.now", wrapping)
     first = await cluster.engine.accept(turn_request(session, "3"))

@@ -11,7 +11,7 @@ from clawdbot_dialogue.core.turns.history import History
 from clawdbot_dialogue.core.turns.ports import TurnLimits
 from clawdbot_dialogue.core.turns.session_memory import MAX_BYTES, SessionMemories, SessionMemory
 
-from tests.support.engine_cluster import TENANT, reply_texts, turn_request
+from tests.support.engine_cluster import ERRAND, TENANT, reply_texts, turn_request
 from tests.support.scripted_peers import Hold, call
 
 OF_A_TURN = {
@@ -70,23 +70,8 @@ async def test_slots_that_another_process_filled_are_not_asked_for_again(cluster
 @pytest.mark.parametrize("other_engine", [False, True])
 async def test_a_once_call_of_a_turn_that_failed_is_remembered(cluster, other_engine):
     """The process that ran the failed turn knows of the call, and one that did not reads of it."""
-    cluster.flow("""
-flow: twice
-version: 1
-description: Buys, then talks
-slots:
-  count: {type: integer, ask: How many?}
-states:
-  ask: {collect: [count], next: [{to: buy}]}
-  buy:
-    call: {tool: shop.buy, args: {count: "${slots.count}"}, effect: once}
-    next: [{if: result.ok, to: wrap}, {on_error: any, to: ask, clear: [count]}, {to: ask, clear: [count]}]
-  wrap:
-    call: {tool: clock.now, effect: none}
-    next: [{on_error: any, to: done}, {to: done}]
-  done: {say: Done., end: true}
-""")
-    session = await cluster.open_session("twice")
+    cluster.flow(ERRAND)
+    session = await cluster.open_session("errand")
     one, two = cluster.newest, await cluster.join()
     await one.send(session, "hm")
     wrapping = Hold()
