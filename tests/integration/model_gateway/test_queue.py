@@ -125,17 +125,19 @@ async def test_a_request_learns_before_its_deadline_that_it_has_no_turn(tmp_path
 
 async def test_an_unreachable_deadline_is_refused_at_once(tmp_path):
     config = model()
-    config["replies"][1]["delay"] = "200ms"
+    config["replies"][1]["delay"] = "400ms"
     async with gateway(tmp_path, model=config) as served:
         caller = Caller(served)
         await asyncio.gather(*(caller.send(asks()) for _ in range(6)))
-        waiting = [caller.send(asks(priority=PRIORITY_INTERACTIVE)) for _ in range(60)]
-        await caller.in_flight(60)
-        # Every tenth slot is for batch, so it would wait for two seconds.
-        async with asyncio.timeout(1.0):
-            fault = await served.client.fault(asks(priority=PRIORITY_BATCH), seconds=1.6)
+        first = caller.send(HOLD)
+        await caller.in_flight(1)
+        waiting = [caller.send(asks(priority=PRIORITY_INTERACTIVE), seconds=60) for _ in range(60)]
+        await caller.in_flight(61)
+        # Every tenth slot is for batch, so it would wait for almost four seconds.
+        async with asyncio.timeout(2.5):
+            fault = await served.client.fault(asks(priority=PRIORITY_BATCH), seconds=3.5)
         assert fault.reason == "DEADLINE_UNREACHABLE"
-        await end(*waiting)
+        await end(first, *waiting)
 
 
 @RPCS
