@@ -89,6 +89,7 @@ class HttpPool:
         self._query = query
         self._errors = errors
         self._ssl = _ssl_context(settings)
+        self._timeout = aiohttp.ClientTimeout(sock_connect=settings.connect_timeout)
         self._targets: dict[str, str] = {}
         self._header_lines = ""
         self._connector: IdleConnections | None = None
@@ -134,10 +135,7 @@ class HttpPool:
     async def warm(self) -> None:
         """Makes connections until `http.warm` are open. A backend that is down stays without."""
         missing = min(self._settings.warm, self._settings.pool_size) - self.open_connections
-        opened = await asyncio.gather(*(self._connect() for _ in range(missing)), return_exceptions=True)
-        for connection in opened:
-            if isinstance(connection, Connection):
-                connection.release()
+        await asyncio.gather(*(self._add_idle() for _ in range(missing)), return_exceptions=True)
 
     async def start(self) -> None:
         """Opens the pool without making a connection."""
@@ -236,12 +234,14 @@ class HttpPool:
         ttl = max(1, int(settings.dns_ttl))
         return TcpConnector(limit=size, ttl_dns_cache=ttl, keepalive_timeout=self._keep_alive, ssl=self._ssl)
 
+    async def _add_idle(self) -> None:
+        (await self._connect()).release()
+
     async def _connect(self) -> Connection:
         if self._connector is None or self._destination is None:
             raise RuntimeError("the pool is not open")
-        timeout = aiohttp.ClientTimeout(sock_connect=self._settings.connect_timeout)
         try:
-            return await self._connector.connect(self._destination, traces=[], timeout=timeout)
+            return await self._connector.connect(self._destination, traces=[], timeout=self._timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError from error
 
