@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import ClassVar
 
-import aiohttp
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from typing_extensions import override
 
@@ -21,7 +20,7 @@ from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
 from clawdbot_model_gateway.formats.record_parsers import parser_of
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.sse import EventParser
-from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
+from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, Response, stream_events
 from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
 
 
@@ -124,7 +123,7 @@ class HttpProvider(Provider):
     @abstractmethod
     async def _send(
         self, request: GenerateRequest, model: str, *, stream: bool
-    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
+    ) -> tuple[Response, ReplyDecoder]:
         """Sends a request to the backend.
 
         Args:
@@ -148,9 +147,7 @@ class HttpProvider(Provider):
             decode_whole=lambda body: self._decode_whole(decoder, body, response),
         )
 
-    def _decode_whole(
-        self, decoder: ReplyDecoder, body: bytes, response: aiohttp.ClientResponse
-    ) -> list[Event]:
+    def _decode_whole(self, decoder: ReplyDecoder, body: bytes, response: Response) -> list[Event]:
         """The events of a reply that came at once, also as the records of a stream."""
         try:
             reply = decoder.load(body)
