@@ -59,8 +59,8 @@ class Response:
 
     def release(self) -> None:
         """Keeps the connection for another request, if request and content are through."""
-        protocol = self._connection.protocol
-        if protocol is not None and _is_sending(protocol):
+        transport = self._connection.transport
+        if transport is not None and transport.get_write_buffer_size():
             self.close()
         else:
             self._connection.release()
@@ -119,7 +119,7 @@ def _write(transport: asyncio.Transport, head: bytes, body: bytes | None) -> Non
 
 
 async def _response_of(protocol: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
-    if not _is_sending(protocol):
+    if not protocol.writing_paused:
         protocol.start_timeout()
         return await protocol.read()
     # A backend may answer before it has the whole of a large body.
@@ -137,8 +137,3 @@ async def _send_rest(protocol: ResponseHandler) -> None:
         return  # The one that waits for the response learns of it, too.
     if protocol.transport is not None:
         protocol.start_timeout()
-
-
-def _is_sending(protocol: ResponseHandler) -> bool:
-    """Whether the system has not taken the whole request yet."""
-    return protocol.transport is not None and protocol.transport.get_write_buffer_size() > 0
