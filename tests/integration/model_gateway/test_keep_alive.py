@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 
 import pytest
@@ -11,8 +12,11 @@ from clawdbot_model_gateway.http import ErrorMapper, HttpPool
 from clawdbot_model_gateway.settings import HttpSettings
 
 from tests.support.closing_server import closing_server
+from tests.support.fake_openai import completion
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
+
+OTHER = json.dumps(completion({"content": "for another"})).encode()
 
 
 async def ask_after(served, seconds) -> None:
@@ -96,6 +100,29 @@ async def test_an_end_that_the_event_loop_has_not_seen_yet_is_noticed():
         finally:
             await pool.stop()
         assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(OTHER), OTHER),
+        b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n",
+        b"good bye\r\n",
+    ],
+    ids=["a reply", "a timeout", "no HTTP"],
+)
+async def test_what_a_server_says_on_an_idle_connection_is_nobodys_reply(tmp_path, said):
+    async with (
+        closing_server(60) as server,
+        gateway(tmp_path, model=compatible(server.url, models=["m"])) as served,
+    ):
+        await ask_after(served, 0)
+        server.writers[0].write(said)
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            reply = await served.client.gateway.Generate(asks("x"), timeout=10)
+            assert reply.message.parts[0].text != "for another"
+        assert (server.connections, server.requests) == (2, 4)
 
 
 async def test_idle_connections_are_kept_for_less_than_the_usual_servers_do(tmp_path):
