@@ -21,6 +21,8 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 """Of a response header. Security policies have been seen to be longer than aiohttp's 8 kB."""
 INTERIM: Final = frozenset({100, *range(102, 200)})
 """Statuses after which the response follows on the same connection (RFC 9110, 15.2)."""
+UNKNOWN_TYPE: Final = "application/octet-stream"
+"""Where the backend names none (RFC 9110, 8.3)."""
 ONE_WRITE: Final = 64 * 1024
 """Bytes of a body that is copied, so that the system is called once for it and the headers."""
 
@@ -46,8 +48,8 @@ class Response:
 
     @property
     def content_type(self) -> str:
-        """Without its parameters; empty where the backend names none."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        """Without its parameters."""
+        return self.headers.get("content-type", UNKNOWN_TYPE).partition(";")[0].strip().lower()
 
     def limit_silence(self, seconds: float) -> None:
         """Has the connection break when nothing arrives for longer than this, from now on."""
