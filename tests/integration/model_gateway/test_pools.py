@@ -51,9 +51,9 @@ async def test_connections_are_made_when_a_backend_is_added(tmp_path, warm):
 
 async def test_connections_are_made_before_a_switch(tmp_path):
     async with closing_server(60) as a, closing_server(60) as b:
-        models = several(a=plain(a.url, http={"keep_alive": "1s"}), b=plain(b.url, http={"keep_alive": "1s"}))
+        models = several(a=plain(a.url, http={"keep_alive": "2s"}), b=plain(b.url, http={"keep_alive": "2s"}))
         async with gateway(tmp_path, models=models) as served:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 while (await state(served, "b")).open_connections:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             before = b.connections
@@ -111,10 +111,10 @@ async def test_a_stalled_backend_takes_nobody_elses_connections(tmp_path):
             held = [
                 asyncio.create_task(served.client.run(asks("x", model="a/m"), "stream")) for _ in range(6)
             ]
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 while (await state(served, "a")).requests_in_flight < 6:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 replies = [served.client.gateway.Generate(asks("x", model="b/m")) for _ in range(50)]
                 assert len(await asyncio.gather(*replies)) == 50
             shown = await state(served, "a")
@@ -131,7 +131,7 @@ async def test_the_metrics_show_open_and_idle_connections(tmp_path):
         closing_server(60) as server,
         gateway(tmp_path, models=several(a=plain(server.url, http={"warm": 2}))) as served,
     ):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not metric(served, "clawdbot_backend_idle_connections", "a"):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         assert metric(served, "clawdbot_backend_open_connections", "a") == 2
