@@ -194,7 +194,7 @@ async def test_the_next_target_answers_where_one_fails(tmp_path, backend):
 
 
 async def test_a_plugin_can_refuse_a_generation_before_it_starts(tmp_path, client_of, backend):
-    limiter = {"rate_limiter": {"generations": "1/minute"}}
+    limiter = {"rate_limiter": {"generations": "1/day"}}
     async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY), plugins=[limiter]) as served:
         await client_of(served).gateway.Generate(asks())
         asked = len(backend.asked)
