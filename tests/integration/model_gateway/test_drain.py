@@ -8,13 +8,12 @@ import grpc.aio
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensRequest, EmbedRequest
-from clawdbot_model_gateway.core import events
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks, text_of
-from tests.support.scripted_provider import FakeProvider, says
+from tests.support.scripted_provider import hold_replies
 from tests.support.two_workers import two_workers
 
 SLOW = {
@@ -37,14 +36,6 @@ MODELS = {
 
 def drain(client, backend="a", seconds=20.0, **more):
     return client.admin.DrainBackend(admin.DrainBackendRequest(backend=backend, **more), timeout=seconds)
-
-
-def gated(served) -> asyncio.Event:
-    """Has backend a wait in each reply until this is set."""
-    gate = asyncio.Event()
-    provider = FakeProvider([events.started("m"), gate, *says("yes")[1:]])
-    served.application._components.backends["a"].provider = provider
-    return gate
 
 
 async def answering(client, model="chat", times=8) -> set[str]:
@@ -95,13 +86,13 @@ async def test_tokens_are_counted_without_a_drained_backend(tmp_path):
 
 async def test_it_waits_for_the_streams_in_flight(tmp_path):
     async with gateway(tmp_path, models=MODELS) as served:
-        client, gate = served.client, gated(served)
+        client, held = served.client, hold_replies(served.application._components.backends["a"])
         stream = asyncio.create_task(client.events(asks("x", model="a/m")))
         assert await until(lambda: not served.idle)
         draining = drain(client)
         await until_draining(client)
         assert not draining.done()
-        gate.set()
+        held.set()
         reply = await draining
         assert (reply.backend.draining, reply.backend.requests_in_flight) == (True, 0)
         assert text_of(await stream) == "yes"
@@ -111,24 +102,24 @@ async def test_it_returns_before_its_deadline_with_what_is_left(tmp_path, monkey
     # A caller itself gives up at its deadline, which on a busy machine is before an answer just in time.
     monkeypatch.setattr(deadline, "MARGIN", 20.0)
     async with gateway(tmp_path, models=MODELS) as served:
-        client, gate = served.client, gated(served)
+        client, held = served.client, hold_replies(served.application._components.backends["a"])
         stream = asyncio.create_task(client.events(asks("x", model="a/m")))
         assert await until(lambda: not served.idle)
         reply = await drain(client, seconds=20.5)
         assert (reply.backend.draining, reply.backend.requests_in_flight) == (True, 1)
-        gate.set()
+        held.set()
         assert (await stream)[-1].HasField("finished")
 
 
 async def test_a_request_that_waits_in_its_queue_still_gets_its_turn(tmp_path):
     models = {"backends": {"a": {**SLOW, "queue": {"concurrency": 1}}}}
     async with gateway(tmp_path, models=models) as served:
-        client, gate = served.client, gated(served)
+        client, held = served.client, hold_replies(served.application._components.backends["a"])
         tasks = [asyncio.create_task(client.events(asks("x", model="a/m"))) for _ in range(3)]
         await until_in_flight(client, 3)
         draining = drain(client)
         await until_draining(client)
-        gate.set()
+        held.set()
         assert (await draining).backend.requests_in_flight == 0
         assert all(each[-1].HasField("finished") for each in await asyncio.gather(*tasks))
 
