@@ -98,14 +98,15 @@ async def terminal(
     for name in ("COLUMNS", "LINES"):
         variables.pop(name, None)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *arguments),
+        # The first terminal that the leader of a session opens controls it. A function that did so between
+        # fork and exec would run with locks that gRPC's threads hold in this process.
+        *("/bin/sh", "-c", 'exec "$@" <> "$0"', os.ttyname(slave), sys.executable, "-m", *arguments),
         stdin=slave,
         stdout=slave,
         stderr=slave,
         # Nothing answers when prompt_toolkit asks for the position of the cursor.
         env=variables,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(slave)
     try:

@@ -147,7 +147,7 @@ async def test_each_has_its_own_deadline(tmp_path):
     script = [events.started("m"), gate, *says("yes")[1:]]
     async with cached(tmp_path, script) as (served, backend):
         request = asks(model="chat", cache=USE)
-        short = asyncio.create_task(served.client.fault(request, seconds=0.5))
+        short = asyncio.create_task(served.client.fault(request, seconds=2))
         await until(lambda: followers(served) == 1)
         long = asyncio.create_task(ask(served))
         await until(lambda: followers(served) == 2)

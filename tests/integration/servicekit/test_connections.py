@@ -56,7 +56,7 @@ async def test_a_connection_that_resets_its_calls_does_not_starve_the_others(tmp
         async with process.channel() as channel:
             stub = tool_service_pb2_grpc.ToolServiceStub(channel)
             for _ in range(50):
-                await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=5)
+                await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=20)
         done.set()
         await asyncio.to_thread(attack.join, 20)
 
@@ -93,11 +93,11 @@ async def test_garbage_on_one_connection_does_not_disturb_the_others(tmp_path, b
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
         for _ in range(5):
-            with socket.create_connection(("127.0.0.1", hosted.host.port), timeout=5) as client:
+            with socket.create_connection(("127.0.0.1", hosted.host.port), timeout=20) as client:
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(client.sendall, bytes_sent)
-                await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
-        await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
+                await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=20)
+        await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=20)
 
 
 async def test_slow_readers_take_neither_threads_nor_calls_from_others(engine):
@@ -122,7 +122,7 @@ async def test_slow_readers_take_neither_threads_nor_calls_from_others(engine):
         streams = [slow.unary_stream("/test.Slow/Flood")(b"") for _ in range(60)]
         for each in streams:
             assert await each.read()
-        assert await other.unary_unary("/test.Slow/Echo")(b"x", timeout=10) == b"x"
+        assert await other.unary_unary("/test.Slow/Echo")(b"x", timeout=20) == b"x"
         assert await asyncio.wait_for(asyncio.to_thread(lambda: "a thread"), 10)
         for each in streams:
             each.cancel()

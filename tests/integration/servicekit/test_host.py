@@ -170,7 +170,7 @@ async def test_a_second_stop_ends_the_wait(tmp_path):
         assert (await watch.read()).status == SERVING
         first = asyncio.create_task(hosted.host.stop(3600))
         assert (await watch.read()).status == NOT_SERVING
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await hosted.host.stop()
             await first
         with pytest.raises(grpc.aio.AioRpcError) as caught:
