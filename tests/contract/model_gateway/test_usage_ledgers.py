@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
 
 import pytest
+import redis
 from clawdbot_model_gateway.core.limits.usage_ledger import UsageUnavailable
-from clawdbot_model_gateway.stores.redis.usage_ledger import RedisUsageLedger
+from clawdbot_model_gateway.stores.redis.usage_ledger import PREFIX, RedisUsageLedger
 from clawdbot_model_gateway.stores.sqlite.usage_ledger import SqliteUsageLedger
 from clawdbot_servicekit.errors import StartupError
 
-from tests.contract.model_gateway.usage_ledger_contract import ANN, ONE, UsageLedgerContract, totals
+from tests.contract.model_gateway.usage_ledger_contract import (
+    ANN,
+    BOB,
+    ONE,
+    UsageLedgerContract,
+    counts,
+    totals,
+)
 from tests.support.redis_server import redis_server
 
 
@@ -34,6 +43,15 @@ class TestSqliteUsageLedger(UsageLedgerContract):
     async def other(self, ledger, tmp_path):
         async with started(SqliteUsageLedger(tmp_path / "gateway")) as other:
             yield other
+
+    @pytest.fixture
+    def kill(self):
+        def end(ledger) -> None:
+            # The system has released its lock.
+            os.close(ledger._owners._descriptor)
+            ledger._owners._descriptor = None
+
+        return end
 
     async def test_it_outlives_the_process(self, ledger, tmp_path):
         await ledger.add("1", {ANN: ONE})
@@ -62,6 +80,24 @@ class TestRedisUsageLedger(UsageLedgerContract):
     async def other(self, server, ledger):
         async with started(RedisUsageLedger(server.url)) as other:
             yield other
+
+    @pytest.fixture
+    def kill(self, server):
+        def end(ledger) -> None:
+            # It renews its lease no more.
+            with redis.Redis.from_url(server.url) as client:
+                client.delete(f"{PREFIX}owner:{ledger._me}")
+
+        return end
+
+    async def test_a_process_that_was_cut_off_and_comes_back_counts_once(self, ledger, other, kill):
+        await ledger.add("1", {}, {ANN: ONE, BOB: ONE})
+        kill(ledger)
+        assert await totals(other) == {ANN: ONE, BOB: ONE}
+        await ledger.add("2", {ANN: counts(1, 0, 7)}, {BOB: ONE})
+        assert await totals(other) == {ANN: counts(1, 0, 7), BOB: counts()}
+        kill(ledger)
+        assert await totals(other) == {ANN: counts(1, 0, 7), BOB: ONE}
 
 
 async def test_a_redis_that_dies_loses_no_batch(tmp_path):

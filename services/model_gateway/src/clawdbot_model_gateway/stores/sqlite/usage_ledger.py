@@ -1,13 +1,18 @@
-"""The ledger of usage in a SQLite file: it outlives restarts, and all workers of a machine share it."""
+"""The ledger of usage in a SQLite file: it outlives restarts, and all workers of a machine share it.
+
+What the running calls of a process have used is kept by process. Those that were killed are found by their
+locks (servicekit.process_locks) whenever usage is read.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from clawdbot_servicekit.process_locks import ProcessLocks
 from clawdbot_servicekit.sqlite import SqliteExecutor, SqliteFile, execute_script
 from typing_extensions import override
 
@@ -20,17 +25,26 @@ from clawdbot_model_gateway.core.limits.usage_ledger import (
     UsageUnavailable,
 )
 
+KEY_COLUMNS: Final = ", ".join(f"{name} TEXT NOT NULL" for name in UsageKey._fields)
+COUNT_COLUMNS: Final = ", ".join(f"{name} INTEGER NOT NULL" for name in COUNTS)
+KEY: Final = ", ".join(UsageKey._fields)
+PLACES: Final = ", ".join("?" * (len(UsageKey._fields) + len(COUNTS)))
 SCHEMA: Final = f"""
-CREATE TABLE IF NOT EXISTS usage (
-    {", ".join(f"{name} TEXT NOT NULL" for name in UsageKey._fields)},
-    {", ".join(f"{name} INTEGER NOT NULL" for name in COUNTS)},
-    PRIMARY KEY ({", ".join(UsageKey._fields)})
+CREATE TABLE IF NOT EXISTS usage ({KEY_COLUMNS}, {COUNT_COLUMNS}, PRIMARY KEY ({KEY})) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS running (
+    owner TEXT NOT NULL, {KEY_COLUMNS}, {COUNT_COLUMNS}, PRIMARY KEY (owner, {KEY})
 ) WITHOUT ROWID;
 """
-ADD: Final = f"""
-INSERT INTO usage VALUES ({", ".join("?" * (len(UsageKey._fields) + len(COUNTS)))})
-ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in COUNTS)}
-"""  # noqa: S608 - names of columns, all of them ours
+ADD_UP: Final = (
+    f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in COUNTS)}"
+)
+ADD: Final = f"INSERT INTO usage VALUES ({PLACES}) {ADD_UP}"  # noqa: S608 - names of columns, all of them ours
+RUNS: Final = f"INSERT INTO running VALUES (?, {PLACES})"  # noqa: S608 - as above
+OWNERS: Final = "SELECT DISTINCT owner FROM running"
+COUNT_OWNER: Final = f"""
+INSERT INTO usage SELECT {KEY}, {", ".join(COUNTS)} FROM running WHERE owner = ? {ADD_UP}
+"""  # noqa: S608 - as above
+REMOVE_OWNER: Final = "DELETE FROM running WHERE owner = ?"
 FORGET: Final = "DELETE FROM usage WHERE day < ?"
 
 
@@ -48,24 +62,41 @@ class SqliteUsageLedger(UsageLedger):
                 unavailable=UsageUnavailable,
             )
         )
+        self._owners = ProcessLocks(folder / "usage")
         self._adding: tuple[str, asyncio.Future[None] | None] = "", None
         """The last batch, and its transaction."""
 
     @override
     async def start(self) -> None:
+        self._owners.open()
         await self._executor.open()
 
     @override
     async def stop(self) -> None:
         await self._executor.close()
+        self._owners.close()
 
     @override
-    async def add(self, batch: str, usage: Mapping[UsageKey, Counts]) -> None:
+    async def add(
+        self,
+        batch: str,
+        usage: Mapping[UsageKey, Counts],
+        running: Mapping[UsageKey, Counts] | None = None,
+    ) -> None:
         """A transaction that fails changes nothing; one whose caller was cancelled is carried out."""
         name, adding = self._adding
         if name != batch or adding is None or (adding.done() and adding.exception() is not None):
+            me = self._owners.me
             rows = [(*key, *counts) for key, counts in usage.items()]
-            adding = self._executor.run(lambda connection: _execute_many(connection, ADD, rows))
+            runs = None if running is None else [(me, *key, *counts) for key, counts in running.items()]
+
+            def work(connection: sqlite3.Connection) -> None:
+                connection.executemany(ADD, rows)
+                if runs is not None:
+                    connection.execute(REMOVE_OWNER, (me,))
+                    connection.executemany(RUNS, runs)
+
+            adding = self._executor.run(work)
             self._adding = batch, adding
         await asyncio.shield(adding)
 
@@ -83,6 +114,7 @@ class SqliteUsageLedger(UsageLedger):
         statement = f"SELECT {', '.join([*columns, *sums])} FROM usage WHERE {where} GROUP BY {places}"  # noqa: S608 - names of columns, all of them ours
 
         def work(connection: sqlite3.Connection) -> dict[UsageKey, Counts]:
+            self._count_killed(connection)
             size = len(UsageKey._fields)
             return {
                 UsageKey(*row[:size]): row[size:] for row in connection.execute(statement, values).fetchall()
@@ -92,8 +124,14 @@ class SqliteUsageLedger(UsageLedger):
 
     @override
     async def forget(self, before: str) -> None:
-        await self._executor.run(lambda connection: _execute_many(connection, FORGET, [(before,)]))
+        def work(connection: sqlite3.Connection) -> None:
+            self._count_killed(connection)
+            connection.execute(FORGET, (before,))
 
+        await self._executor.run(work)
 
-def _execute_many(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-    connection.executemany(statement, rows)
+    def _count_killed(self, connection: sqlite3.Connection) -> None:
+        """What the calls had used that ran in processes when these were killed."""
+        for owner in [owner for (owner,) in connection.execute(OWNERS) if self._owners.gone(owner)]:
+            connection.execute(COUNT_OWNER, (owner,))
+            connection.execute(REMOVE_OWNER, (owner,))
