@@ -20,7 +20,7 @@ from tests.contract.model_gateway.usage_ledger_contract import (
     counts,
     totals,
 )
-from tests.support.redis_server import redis_server
+from tests.support.redis_server import garbage_server, redis_server
 
 
 @asynccontextmanager
@@ -98,6 +98,18 @@ class TestRedisUsageLedger(UsageLedgerContract):
         assert await totals(other) == {ANN: counts(1, 0, 7), BOB: counts()}
         kill(ledger)
         assert await totals(other) == {ANN: counts(1, 0, 7), BOB: ONE}
+
+
+@pytest.mark.parametrize(
+    "answer", [b"+OK\r\n", b":7\r\n", b"$-1\r\n", b"*1\r\n:1\r\n", b"*x\r\n", b"\xff\r\n"]
+)
+async def test_what_answers_and_is_no_redis_is_an_error(answer):
+    async with garbage_server(answer) as url, started(RedisUsageLedger(url)) as ledger:
+        for _ in range(2):
+            with pytest.raises(UsageUnavailable):
+                await ledger.add("1", {ANN: ONE}, {})
+            with pytest.raises(UsageUnavailable):
+                await totals(ledger)
 
 
 async def test_a_redis_that_dies_loses_no_batch(tmp_path):
