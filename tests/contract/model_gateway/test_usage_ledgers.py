@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from contextlib import asynccontextmanager
+import sqlite3
+from contextlib import asynccontextmanager, closing
 
 import pytest
 import redis
@@ -58,6 +60,13 @@ class TestSqliteUsageLedger(UsageLedgerContract):
         await ledger.stop()
         async with started(SqliteUsageLedger(tmp_path / "gateway")) as later:
             assert await totals(later) == {ANN: ONE}
+
+    async def test_it_is_read_while_another_program_writes(self, ledger, tmp_path):
+        await ledger.add("1", {ANN: ONE}, {BOB: ONE})
+        with closing(sqlite3.connect(tmp_path / "gateway" / "usage.sqlite", isolation_level=None)) as writer:
+            writer.execute("BEGIN EXCLUSIVE")
+            async with asyncio.timeout(5):
+                assert await totals(ledger) == {ANN: ONE}
 
     async def test_an_unusable_folder_stops_the_start_with_a_clear_message(self, tmp_path):
         (tmp_path / "file").write_text("")
