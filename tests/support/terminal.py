@@ -88,11 +88,11 @@ class Terminal:
 
 @asynccontextmanager
 async def terminal(
-    *arguments: str, environment: Mapping[str, str] | None = None, columns: int = 100
+    *arguments: str, environment: Mapping[str, str] | None = None, columns: int = 100, rows: int = 40
 ) -> AsyncIterator[Terminal]:
     """Runs `python -m arguments…` in a terminal until the block ends."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     # The terminal tells its size, not the environment; pytest-xdist sets COLUMNS in its workers.
     variables = {**os.environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", **(environment or {})}
     for name in ("COLUMNS", "LINES"):

@@ -87,8 +87,8 @@ class TestInMemoryReplyCache(ReplyCacheContract):
 
 
 @asynccontextmanager
-async def connected(url: str, max_ttl: float = 3600.0):
-    cache = RedisReplyCache(url, max_ttl, CacheMetrics())
+async def connected(url: str):
+    cache = RedisReplyCache(url, CacheMetrics())
     await cache.start()
     try:
         yield cache
@@ -129,6 +129,14 @@ class TestRedisReplyCache(ReplyCacheContract):
             assert b"ann" not in name
             assert b"a/m" not in name
             assert await cache._redis.pttl(name) > 0
+
+    async def test_a_flush_holds_for_as_long_as_any_gateway_may_have_stored_a_reply(self, cache):
+        cache.put(KEY, b"reply", ttl=10 * 86_400, stamp=(await cache.get(KEY)).stamp)
+        await cache.flush("", "")
+        (flushed,) = [each for each in await cache._redis.keys("*") if b":flush:" in each]
+        await until(lambda: cache._redis.exists(f"{reply_cache.PREFIX}:reply:{KEY.digest.hex()}"))
+        (reply,) = [each for each in await cache._redis.keys("*") if b":reply:" in each]
+        assert 0 < await cache._redis.pttl(reply) < await cache._redis.pttl(flushed) <= 86_401_000
 
     async def test_a_dead_server_is_a_miss_and_comes_back(self, server, cache):
         await stored(cache)

@@ -24,7 +24,10 @@ async def totals(ledger, query=NOVEMBER) -> dict[UsageKey, list[int]]:
 
 
 class UsageLedgerContract:
-    """The fixture `ledger` is new and started; `other` is the same ledger as another worker sees it."""
+    """The fixture `ledger` is new and started; `other` is the same ledger as another worker sees it.
+
+    The fixture `kill` ends the process of a ledger, as far as others can tell.
+    """
 
     async def test_a_new_ledger_is_empty(self, ledger):
         assert await totals(ledger) == {}
@@ -80,3 +83,26 @@ class UsageLedgerContract:
         await ledger.add("1", {OLD: ONE, ANN: ONE})
         await ledger.forget("2026-11-30")
         assert set(await totals(ledger)) == {ANN}
+
+    async def test_what_running_calls_have_used_counts_once_after_a_kill(self, ledger, other, kill):
+        await ledger.add("1", {ANN: ONE}, {ANN: counts(1, 1, 5), BOB: ONE})
+        await ledger.add("2", {}, {ANN: counts(1, 1, 9), OTHER: counts(1)})
+        await ledger.add("3", {ANN: ONE})
+        assert await totals(ledger) == await totals(other) == {ANN: [2] * len(COUNTS)}
+        kill(ledger)
+        expected = {ANN: [3, 3, 11, *[2] * (len(COUNTS) - 3)], OTHER: counts(1)}
+        for _ in range(2):
+            assert await totals(other) == expected
+
+    async def test_running_calls_that_have_ended_are_not_counted_again(self, ledger, other, kill):
+        await ledger.add("1", {}, {ANN: ONE})
+        for _ in range(2):
+            await ledger.add("2", {ANN: ONE}, {})
+        kill(ledger)
+        assert await totals(other) == {ANN: ONE}
+
+    async def test_old_days_of_killed_processes_are_forgotten_as_well(self, ledger, other, kill):
+        await ledger.add("1", {}, {OLD: ONE, ANN: ONE})
+        kill(ledger)
+        await other.forget("2026-11-30")
+        assert await totals(other) == {ANN: ONE}

@@ -1,4 +1,4 @@
-"""What calls had reserved counts as used after their process was killed: money that may be spent is spent."""
+"""After a kill what calls had reserved counts as used, and usage has what they had come to."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from clawdbot_servicekit.error_table import remote_error
 from tests.support.gateway_service import Client
 from tests.support.generate_requests import asks
 from tests.support.processes import process
+from tests.support.redis_server import redis_server, until
 from tests.support.two_workers import two_workers
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -66,11 +67,11 @@ async def test_one_process(tmp_path):
         assert (await refusal(client, 41)).reason == "BUDGET_SPENT"
         # The rest can be used, by one call at a time.
         await client.gateway.Generate(may_cost(40), timeout=30)
-        # What the call came to is not known, so usage has nothing of it.
-        async with asyncio.timeout(20):
-            while not (requests := await _requests_in_usage(client)):  # noqa: ASYNC110 - it sets no event
-                await asyncio.sleep(0.1)
-        assert requests == 1
+        await until(lambda: _has_usage(client, calls=2, estimated=2))
+        # Once, however often one asks, or starts again.
+        await served.stop()
+    async with run() as served, grpc.aio.insecure_channel(served.address) as channel:
+        assert await _has_usage(Client(channel), calls=2, estimated=2)
 
 
 async def test_one_of_two_workers(tmp_path):
@@ -88,9 +89,33 @@ async def test_one_of_two_workers(tmp_path):
         await workers.clients[-1].gateway.Generate(may_cost(40), timeout=30, wait_for_ready=True)
 
 
-async def _requests_in_usage(client: Client) -> int:
-    page = await client.admin.GetUsage(GetUsageRequest(), timeout=30)
-    return sum(each.requests for each in page.records)
+async def test_one_of_two_replicas(tmp_path):
+    with redis_server(tmp_path) as server:
+        environment = {
+            "CLAWDBOT_MODELS": json.dumps(MODELS),
+            "CLAWDBOT_LIMITS": json.dumps({"redis": server.url}),
+        }
+        run = partial(process, "clawdbot_model_gateway", environment=environment)
+        async with (
+            run(state=tmp_path / "a") as killed,
+            run(state=tmp_path / "b") as other,
+            grpc.aio.insecure_channel(killed.address) as channel,
+            grpc.aio.insecure_channel(other.address) as other_channel,
+        ):
+            await begin(Client(channel))
+            await asyncio.sleep(4)
+            await killed.kill()
+            client = Client(other_channel)
+            assert await _has_usage(client, calls=0, estimated=0)
+            await until(lambda: _has_usage(client, calls=1, estimated=1), 60)
+
+
+async def _has_usage(client: Client, *, calls: int, estimated: int) -> bool:
+    page = await client.admin.GetUsage(GetUsageRequest())
+    found = [each for each in page.records if each.model == "a/m"]
+    assert all(each.usage.output_tokens and each.usage.cost_micros for each in found)
+    totals = sum(each.requests for each in found), sum(each.estimated_requests for each in found)
+    return totals == (calls, estimated)
 
 
 async def _reason(client: Client) -> str:

@@ -185,6 +185,23 @@ async def test_an_override_ends_with_the_configuration_of_its_alias(config, tmp_
         assert [await answer(served.client, each) for each in ("chat", "x")] == ["C", "A"]
 
 
+async def test_an_override_keeps_the_targets_whose_backends_are_left(config, tmp_path):
+    config.write(models({"x": "a/m"}, a=scripted("A"), b=scripted("B"), c=scripted("C")))
+    async with loaded(config, tmp_path) as served:
+        for alias in ("x", "only_switched"):
+            await served.client.switch(alias, "b/m", "c/m")
+        config.write(models({"x": "a/m"}, a=scripted("A"), c=scripted("C")))
+        await reload(served.client)
+        assert [await answer(served.client, each) for each in ("x", "only_switched")] == ["C", "C"]
+        config.write(models({"x": "a/m"}, a=scripted("A"), b=scripted("B")))
+        await reload(served.client)
+        assert {await answer(served.client, "only_switched") for _ in range(9)} == {"B"}, "b is back"
+        config.write(models({"x": "a/m"}, a=scripted("A")))
+        await reload(served.client)
+        assert await answer(served.client, "x") == "A"
+        assert (await served.client.fault(asks("x", model="only_switched"))).reason == "MODEL_NOT_FOUND"
+
+
 async def test_a_removed_backend_that_comes_back_is_not_drained(config, tmp_path):
     config.write(models(a=scripted("A"), b=scripted("B")))
     async with loaded(config, tmp_path) as served:

@@ -240,9 +240,9 @@ async def test_a_section_that_needs_a_restart_is_told(config, tmp_path):
     async with loaded(config, tmp_path, gateway=None) as served:
         config.write({**limited("2/month"), "server": {"grace": "6s"}, "auth": {"service_token": "x" * 30}})
         with capture_logs() as log:
-            await reload(served.client)
+            assert (await reload(served.client)).restart_needed == ["auth", "server"]
             config.write({**limited("3/month"), "server": {"grace": "5s"}})
-            await reload(served.client)
+            assert not (await reload(served.client)).restart_needed
         told = [each["sections"] for each in log if each["event"] == "restart_needed"]
         assert told == [["auth", "server"]]
         assert await outcomes(served.client, 4) == ["OK"] * 3 + ["LIMIT_REACHED"]

@@ -46,9 +46,7 @@ FINISH_REASONS: Final = {number: name.removeprefix("FINISH_REASON_") for name, n
 
 
 class Attempt:
-    """One try at one target. Several of one request may run at the same time.
-
-    While its context lasts the attempt has a limited time: see `within`.
+    """One try at one target, in limited time: see `within`. Several of a request may run at the same time.
 
     Args:
         request: what to answer.
@@ -183,7 +181,7 @@ class Attempt:
 
     @property
     def cost(self) -> Usage:
-        """What the attempt cost; empty where nothing was generated, or someone else pays."""
+        """What the attempt cost, so far if it runs; empty if nothing was generated, or someone else pays."""
         if self.free:
             return Usage()
         reported = self.usage
@@ -191,7 +189,8 @@ class Attempt:
             for event in self._held:
                 if event.HasField("usage"):
                     reported = with_estimates(event.usage, self.request, self._output)
-        given_up = (self.outcome == CANCELLED or self.charged) and self.spending.sent and not self._unreported
+        open_end = self.outcome in {CANCELLED, INTERNAL} or self.charged
+        given_up = open_end and self.spending.sent and not self._unreported
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and (self._output.tokens or given_up):
             # It ended before the backend reported usage, and is billed all the same.
             reported = self.spending.usage(self.request, self._output)

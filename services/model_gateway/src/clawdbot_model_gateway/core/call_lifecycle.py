@@ -70,6 +70,7 @@ class CallLifecycle:
             return RequestAttempts(request, targets, partial(self._report, None))
         targets, admission = await self._accounts.admit(request, targets, input_tokens, uses_cache)
         attempts = RequestAttempts(request, targets, partial(self._report, admission))
+        self._accounts.begin(attempts)
         if admission is not None:
             attempts.reserve = self._accounts.reserving(admission)
         return attempts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import random
 from typing import Final
 
@@ -159,6 +160,7 @@ class Embeddings:
                 raise CannotEmbed(f"the provider {backend.provider_name} does not support embeddings")
             dimensions = request.dimensions if request.HasField("dimensions") else None
             spent = attempt.usage
+            attempt.spending.input_tokens = partial(_estimated_tokens, request)
             begin_spending(attempt.spending)
             try:
                 result = await provider.embed(request.texts, attempt.model, dimensions)

@@ -11,7 +11,12 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TypeAlias
 
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_CACHED, USAGE_PROVENANCE_PARTIAL, Usage
+from clawdbot.common.v1.usage_pb2 import (
+    USAGE_PROVENANCE_CACHED,
+    USAGE_PROVENANCE_ESTIMATED,
+    USAGE_PROVENANCE_PARTIAL,
+    Usage,
+)
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage, with_estimates
@@ -23,24 +28,35 @@ Reserve: TypeAlias = Callable[[], Awaitable[None]]
 class Spending:
     """What is known of one request."""
 
-    __slots__ = ("reported", "sent")
+    __slots__ = ("input_tokens", "reported", "sent")
 
     def __init__(self) -> None:
         self.sent = False
         """Whether the backend may have begun on it."""
         self.reported: Usage | None = None
         """The counts that the backend has reported so far."""
+        self.input_tokens: int | Callable[[], int] | None = None
+        """The estimate of its input, or what makes it; None: from the request. It is made once."""
 
     def usage(self, request: GenerateRequest, output: TokenEstimator) -> Usage:
         """The usage of a reply that was broken off, of which this much arrived."""
         reported = self.reported
         if reported is None or not (reported.input_tokens or reported.output_tokens):
-            return estimate_usage(request, output.tokens)
+            return self._estimate(request, output.tokens)
         usage = Usage()
         usage.CopyFrom(reported)
         usage.output_tokens = max(usage.output_tokens, output.tokens)
         usage.provenance = USAGE_PROVENANCE_PARTIAL
         return with_estimates(usage, request, output)
+
+    def _estimate(self, request: GenerateRequest, output_tokens: int) -> Usage:
+        known = self.input_tokens
+        if known is None:
+            known = estimate_usage(request, 0).input_tokens
+        elif callable(known):
+            known = known()
+        self.input_tokens = known
+        return Usage(input_tokens=known, output_tokens=output_tokens, provenance=USAGE_PROVENANCE_ESTIMATED)
 
 
 _current: ContextVar[Spending | None] = ContextVar("spending", default=None)

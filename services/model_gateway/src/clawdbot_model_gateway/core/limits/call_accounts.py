@@ -58,6 +58,10 @@ class CallAccounts:
         caller = current_caller()
         return await self._limits.admit(caller, request, targets, estimate, may_be_cached=may_be_cached)
 
+    def begin(self, attempts: RequestAttempts) -> None:
+        """A call begins that was admitted. It MUST be settled."""
+        self._meter.begin(current_caller(), attempts)
+
     def reserving(self, admission: Admission) -> Reserve | None:
         """What a call awaits before it is sent to a backend; None where it has reserved all it may use."""
         return partial(self._limits.reserve_rest, admission) if admission.later else None
@@ -66,6 +70,5 @@ class CallAccounts:
         """Accounts for a call that has ended."""
         if admission is not None:
             self._limits.settle(admission, attempts)
-            if admission.refused is not None:
-                return
-        self._meter.record(current_caller(), attempts)
+        refused = admission is not None and admission.refused is not None
+        self._meter.end(current_caller(), attempts, counts=not refused)

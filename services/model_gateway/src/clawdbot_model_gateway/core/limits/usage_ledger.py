@@ -55,7 +55,11 @@ class UsageUnavailable(Exception):
 
 
 class UsageLedger(Protocol):
-    """Adds up usage for good. Instances for the same place, also in other processes, share one ledger."""
+    """Adds up usage for good. Instances for the same place, also in other processes, share one ledger.
+
+    What the running calls of a process had used, as it was added last, counts in what is read after that
+    was killed (a minute later at most), and once. While it lives, these calls are still to end.
+    """
 
     async def start(self) -> None:
         """Opens what it needs. MUST NOT wait for a server, and MUST NOT fail when that is down.
@@ -67,12 +71,20 @@ class UsageLedger(Protocol):
     async def stop(self) -> None:
         """Releases everything. MUST be safe without a start, and when called twice."""
 
-    async def add(self, batch: str, usage: Mapping[UsageKey, Counts]) -> None:
+    async def add(
+        self,
+        batch: str,
+        usage: Mapping[UsageKey, Counts],
+        running: Mapping[UsageKey, Counts] | None = None,
+    ) -> None:
         """Adds usage. A batch MUST count once, however often it is added after an error.
 
         Args:
             batch: identifies it; unique.
-            usage: what was used.
+            usage: what calls have used that ended.
+            running: what the calls of this process have used so far that did not, in place of what was said
+                of them before, in the same step; None: that holds. While there are some it is given about
+                once a second.
 
         Raises:
             UsageUnavailable: it may not have been added; add the same batch again.

@@ -1,6 +1,6 @@
 """Counts what calls have used, in memory, and writes it to the ledger in the background.
 
-A call costs a few additions. A process that is killed loses what it counted since the last flush.
+A call costs a few additions. A process that is killed loses what calls have used since the last flush.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, USAGE_PROVENANCE_UNSPECIFIED
@@ -16,7 +16,8 @@ from clawdbot_servicekit.caller import Caller
 
 from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
-from clawdbot_model_gateway.core.limits.usage_ledger import COUNTS, UsageKey, UsageLedger
+from clawdbot_model_gateway.core.limits.running_usage import RunningUsage, Table
+from clawdbot_model_gateway.core.limits.usage_ledger import COUNTS, Counts, UsageKey, UsageLedger
 
 MAX_KEYS: Final = 10_000
 """Keys that are counted at the same time; of more, only the backend is told apart."""
@@ -45,28 +46,33 @@ class UsageMeter:
         self._ledger = ledger
         self._metrics = metrics
         self._clock = clock
-        self._counted: dict[UsageKey, list[int]] = {}
-        self._batch: dict[UsageKey, list[int]] = {}
+        self._counted: Table = {}
+        self._running = RunningUsage(self._so_far)
+        self._batch: Table = {}
         """What is being written; again, under the same name, after an error."""
+        self._batch_running: Mapping[UsageKey, Counts] | None = None
+        """What running calls had used at that time."""
         self._batch_name = ""
+        """Empty while nothing is being written."""
         self._flushing = asyncio.Lock()
         self._day_number = -1
         self._day = ""
 
-    def record(self, caller: Caller, attempts: RequestAttempts) -> None:
-        """Counts a call that has ended: the call once, and what each of its attempts used."""
-        last = attempts.last
-        for attempt in attempts.made:
-            used = attempt.cost
-            spent = used.provenance != USAGE_PROVENANCE_UNSPECIFIED
-            if attempt is not last and not spent:
-                continue
-            counts = self._counts(caller, attempt.target_name, attempt.target.backend)
-            counts[0] += attempt is last
-            if spent:
-                counts[1] += attempt is last and attempts.usage.provenance != USAGE_PROVENANCE_REPORTED
-                for place, name in enumerate(COUNTS[2:], 2):
-                    counts[place] += getattr(used, name)
+    def begin(self, caller: Caller, attempts: RequestAttempts) -> None:
+        """A call begins; `end` it."""
+        self._running.begin(caller, attempts)
+
+    def end(self, caller: Caller, attempts: RequestAttempts, *, counts: bool = True) -> None:
+        """Counts a call that has ended: the call once, and what each of its attempts used.
+
+        Args:
+            caller: whose call it was.
+            attempts: of the call.
+            counts: False: it was refused, and is not counted at all.
+        """
+        self._running.end(attempts)
+        if counts:
+            self._add(self._counted, caller, attempts)
 
     async def flush(self) -> None:
         """Writes what was counted.
@@ -75,22 +81,45 @@ class UsageMeter:
             UsageUnavailable: it could not be written; the next flush tries again.
         """
         async with self._flushing:
-            if not self._batch:
+            if not self._batch_name:
+                running = self._running.take()
+                if not self._counted and running is None:
+                    return
                 self._batch, self._counted = self._counted, {}
+                self._batch_running = running
                 self._batch_name = secrets.token_hex(8)
                 self._metrics.count_usage(self._batch)
-            if self._batch:
-                await self._ledger.add(self._batch_name, self._batch)
-                self._batch = {}
+            await self._ledger.add(self._batch_name, self._batch, self._batch_running)
+            self._batch_name = ""
 
-    def _counts(self, caller: Caller, model: str, backend: str) -> list[int]:
+    def _so_far(self, caller: Caller, attempts: RequestAttempts) -> Table:
+        """What a call would have used if it was broken off now."""
+        used: Table = {}
+        self._add(used, caller, attempts)
+        return used
+
+    def _add(self, table: Table, caller: Caller, attempts: RequestAttempts) -> None:
+        last = attempts.last
+        for attempt in attempts.made:
+            used = attempt.cost
+            spent = used.provenance != USAGE_PROVENANCE_UNSPECIFIED
+            if attempt is not last and not spent:
+                continue
+            counts = self._counts(table, caller, attempt.target_name, attempt.target.backend)
+            counts[0] += attempt is last
+            if spent:
+                counts[1] += attempt is last and attempts.usage.provenance != USAGE_PROVENANCE_REPORTED
+                for place, name in enumerate(COUNTS[2:], 2):
+                    counts[place] += getattr(used, name)
+
+    def _counts(self, table: Table, caller: Caller, model: str, backend: str) -> list[int]:
         now = self._clock()
         if now // DAY != self._day_number:
             self._day_number, self._day = int(now // DAY), utc_day(now)
         key = UsageKey(self._day, caller.tenant, caller.key_id, model[:MAX_MODEL_CHARACTERS])
-        counts = self._counted.get(key)
+        counts = table.get(key)
         if counts is None:
-            if len(self._counted) >= MAX_KEYS:
+            if len(table) >= MAX_KEYS:
                 key = key._replace(model=backend)
-            counts = self._counted.setdefault(key, [0] * len(COUNTS))
+            counts = table.setdefault(key, [0] * len(COUNTS))
         return counts
