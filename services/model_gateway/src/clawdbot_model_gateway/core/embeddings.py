@@ -24,7 +24,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import Embedding, Embed
 from clawdbot_model_client.usage import sum_usage
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 
-from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import CannotEmbed, ModelError, ProtocolViolation

@@ -16,7 +16,8 @@ from functools import partial
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
 from clawdbot_model_client.accumulator import accumulate
 
-from clawdbot_model_gateway.core.attempts import Attempt, RequestAttempts
+from clawdbot_model_gateway.core.attempt import Attempt
+from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError

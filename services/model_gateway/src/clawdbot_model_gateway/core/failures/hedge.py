@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
-from clawdbot_model_gateway.core.attempts import CANCELLED, Attempt, RequestAttempts
+from clawdbot_model_gateway.core.attempt import CANCELLED, Attempt
+from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event
 

@@ -17,7 +17,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 from clawdbot_servicekit.caller import current_caller
 
-from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.events import Event, usage
 from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
