@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.generation import Generation
@@ -108,6 +109,26 @@ class FakeHooks:
         self.observed.append(subject)
 
 
+async def streamed(generation: Generation, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+    """The events of a reply, each sent once the last was taken; closing it cancels the call."""
+    sent: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    async def send(event: Event) -> None:
+        sent.put_nowait(event)
+        await sent.join()
+
+    call = asyncio.create_task(generation.stream(request, send))
+    call.add_done_callback(lambda _: sent.put_nowait(None))
+    try:
+        while (event := await sent.get()) is not None:
+            yield event
+            sent.task_done()
+        await call
+    finally:
+        call.cancel()
+        await asyncio.wait([call])
+
+
 class Bench:
     """A Generation over fake providers, with all its parts accessible."""
 
@@ -135,6 +156,10 @@ class Bench:
         self.generation = Generation(
             self.router, self.backends, hooks=self.hooks, limits=RequestLimits(), draw=draw
         )
+
+    def stream(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+        """The events of a streamed reply."""
+        return streamed(self.generation, request)
 
     @property
     def done(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,7 +21,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_model_client.usage import sum_usage
 
 from clawdbot_model_gateway.core.errors import BackendTimeout, ProtocolViolation
-from clawdbot_model_gateway.core.events import Event, finished, has_content, usage
+from clawdbot_model_gateway.core.events import Event, Send, finished, has_content, usage
 from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices, price_of
 from clawdbot_model_gateway.core.routing.routing_table import Target
@@ -141,20 +141,23 @@ class Attempt:
         heir._unreported, self._unreported = self._unreported, []
         heir.spending = self.spending
 
-    def take(self, event: Event) -> Iterable[Event]:
-        """What to send for a provider's event: nothing before the first content, then all that was held."""
-        if self.first_content is not None:
-            return self._complete(event)
-        self._held.append(event)
-        if not has_content(event):
-            return ()
-        self.first_content = time.monotonic() - self._started_at
-        if self.policy is not None:
-            self.policy.saw_first_content(self.first_content)
-        if self._timer is not None and not self._timer.expired():
-            self._timer.reschedule(None)
-        held, self._held = self._held, []
-        return [each for one in held for each in self._complete(one)]
+    async def take(self, send: Send, event: Event) -> None:
+        """Sends a backend's event on: nothing before the first content, then all that was held."""
+        taken: Sequence[Event] = (event,)
+        if self.first_content is None:
+            self._held.append(event)
+            if not has_content(event):
+                return
+            self._begin()
+            taken, self._held = self._held, []
+        for one in taken:
+            for each in self._complete(one):
+                try:
+                    await send(each)
+                except Exception:
+                    # Nobody takes it any more.
+                    self.outcome = CANCELLED
+                    raise
 
     def end(self) -> None:
         """The reply is over.
@@ -169,6 +172,14 @@ class Attempt:
         """The end of a reply in the middle of which the backend fell silent: what was sent stays as it is."""
         log.warning("reply_cut_off", target=self.target_name, attempt=self.number, **error.log_fields)
         return self._complete(finished(FINISH_REASON_TRUNCATED))
+
+    def _begin(self) -> None:
+        """Notes the first content, with which the limit of its time ends."""
+        self.first_content = time.monotonic() - self._started_at
+        if self.policy is not None:
+            self.policy.saw_first_content(self.first_content)
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(None)
 
     @property
     def cost(self) -> Usage:

@@ -125,12 +125,12 @@ class RequestAttempts:
     ) -> None:
         if isinstance(error, ModelError):
             self.outcome = error.reason
-        elif isinstance(error, asyncio.CancelledError | GeneratorExit | DeadlineExpired):
+        elif isinstance(error, asyncio.CancelledError | DeadlineExpired):
             self.outcome = CANCELLED
             for each in self.made:
                 if each.outcome == INTERNAL:
                     each.outcome = CANCELLED
-        elif error is None and self.made:
+        elif self.made:
             self.outcome = self.last.outcome
         costs = [cost for each in self.made if (cost := each.cost).provenance != USAGE_PROVENANCE_UNSPECIFIED]
         if costs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -24,6 +24,9 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 
 Event = StreamGenerateResponse
+
+Send = Callable[[Event], Awaitable[None]]
+"""Takes the next event of a reply; returns when another one may follow."""
 
 TRUNCATED_REASONS: Final = frozenset(
     {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -19,7 +19,7 @@ from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.events import Event, usage
+from clawdbot_model_gateway.core.events import Event, Send, usage
 from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.codec import CorruptReply, decode, encode
 from clawdbot_model_gateway.core.reply_cache.flight import Flight
@@ -30,9 +30,9 @@ from clawdbot_model_gateway.core.reply_cache.rules import CacheRules, CacheUse, 
 from clawdbot_model_gateway.core.reply_cache.similar_requests import Question, SimilarRequests
 from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage
 
-Upstream = Callable[[Callable[[Usage], None], float], AsyncGenerator[Event]]
-"""The events of the backend's reply. Its first argument is called with the cost of each reply that nobody may
-see; the second is when a slot at the backend is of no use any more."""
+Upstream = Callable[[Send, Callable[[Usage], None], float], Awaitable[None]]
+"""Sends the events of the backend's reply. Its second argument is called with the cost of each reply that
+nobody may see; the third is when a slot at the backend is of no use any more."""
 
 
 class CachedReplies:
@@ -82,16 +82,24 @@ class CachedReplies:
         for each in self._caches:
             await each.stop()
 
-    async def open(
-        self, use: CacheUse, attempt: Attempt, backend: Backend, upstream: Upstream, *, whole: bool = False
-    ) -> AsyncGenerator[Event]:
-        """The events of the reply. Closing them leaves the call.
+    async def answer(
+        self,
+        use: CacheUse,
+        attempt: Attempt,
+        backend: Backend,
+        upstream: Upstream,
+        send: Send,
+        *,
+        whole: bool = False,
+    ) -> None:
+        """Sends the events of the reply. Cancelling it leaves the call.
 
         Args:
             use: how the request uses the cache.
             attempt: that answers it.
             backend: of the attempt.
-            upstream: the events of its reply.
+            upstream: sends the events of its reply.
+            send: takes them.
             whole: the caller puts the events together again, so that neighbours may come joined.
         """
         attempt.model = await backend.model_for(attempt.target.model)
@@ -102,7 +110,7 @@ class CachedReplies:
             attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
             self._metrics.requests.labels(backend.name, "hit_memory").inc()
             for event in reply:
-                yield event
+                await send(event)
             return
         similar = self.similar
         if similar is not None and not similar.concerns(attempt.request, key.tenant):
@@ -126,7 +134,7 @@ class CachedReplies:
             flight.begin(partial(fill, attempt=attempt, upstream=upstream, similar=similar))
         async with aclosing(flight.follow(attempt)) as events:
             async for event in events:
-                yield event
+                await send(event)
 
     async def flush(self, tenant: str, targets: Sequence[str]) -> int:
         """Removes the replies of a tenant (empty: all) to the targets (none: all).
@@ -182,18 +190,20 @@ class CachedReplies:
                 return
         await flight.reserve()
         self._metrics.requests.labels(backend.name, "miss").inc()
-        async with aclosing(upstream(flight.record_usage, flight.expires_at)) as events_of_backend:
-            async for event in events_of_backend:
-                if event.HasField("finished") and is_stored(event):
-                    # Before anybody sees the end: the next equal request may follow at once.
-                    whole = _with_usage([*flight.events, event], request)
-                    stored = encode(whole, time.time() + use.ttl)
-                    self._memory.put(key, stored, ttl=use.ttl, stamp=stamp)
-                    if self._shared is not None:
-                        self._shared.put(key, stored, ttl=use.ttl, stamp=shared.stamp)
-                    if similar is not None and question is not None:
-                        similar.add(question)
-                flight.add(event)
+
+        async def add(event: Event) -> None:
+            if event.HasField("finished") and is_stored(event):
+                # Before anybody sees the end: the next equal request may follow at once.
+                whole = _with_usage([*flight.events, event], request)
+                stored = encode(whole, time.time() + use.ttl)
+                self._memory.put(key, stored, ttl=use.ttl, stamp=stamp)
+                if self._shared is not None:
+                    self._shared.put(key, stored, ttl=use.ttl, stamp=shared.stamp)
+                if similar is not None and question is not None:
+                    similar.add(question)
+            flight.add(event)
+
+        await upstream(add, flight.record_usage, flight.expires_at)
 
     def _serve(
         self, flight: Flight, events: Sequence[Event], status: CacheStatus.ValueType, backend: Backend
