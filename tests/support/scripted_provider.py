@@ -97,6 +97,9 @@ class FakeHooks:
         self.observed: list[Any] = []
         self.refusal: Exception | None = None
 
+    def gates(self, point) -> bool:
+        return True
+
     async def gate(self, subject) -> None:
         self.gated.append(subject)
         if self.refusal is not None:

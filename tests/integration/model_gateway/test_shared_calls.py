@@ -205,6 +205,9 @@ async def test_hooks_run_for_each_caller(tmp_path):
         lifecycle = served.application._components.gateway_servicer._generation._lifecycle
 
         class Hooks:
+            def gates(self, point):
+                return True
+
             async def gate(self, subject):
                 gated.append(subject)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED
-from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, Message, Part, Reasoning
+from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, Part, Reasoning
 from clawdbot.model_gateway.v1.generation_pb2 import (
     GenerateResponse,
     GenerationFinished,
@@ -31,11 +31,10 @@ class ReplyAccumulator:
     """
 
     def __init__(self) -> None:
-        self._reply = GenerateResponse(
-            message=Message(role=ROLE_ASSISTANT),
-            finish_reason=FINISH_REASON_TRUNCATED,
-            truncated=True,
-        )
+        # Setting field by field costs half of building the message at once, for each reply.
+        self._reply = GenerateResponse()
+        self._reply.message.role = ROLE_ASSISTANT
+        self._reply.finish_reason, self._reply.truncated = FINISH_REASON_TRUNCATED, True
         self._kind = ""
         self._deltas: list[str] = []
         self._signature = b""
@@ -45,7 +44,8 @@ class ReplyAccumulator:
         """Adds the next event."""
         match event.WhichOneof("event"):
             case "text_delta":
-                self._open("text")
+                if self._kind != "text":
+                    self._open("text")
                 self._deltas.append(event.text_delta.text)
             case "reasoning_delta":
                 self._add_reasoning(event.reasoning_delta)
@@ -78,7 +78,8 @@ class ReplyAccumulator:
                     part.reasoning.text = part.text.rstrip()
         if delta.redacted != self._redacted:
             self._close_part()
-        self._open("reasoning")
+        if self._kind != "reasoning":
+            self._open("reasoning")
         self._redacted = delta.redacted
         self._deltas.append(delta.text)
         if delta.signature:
@@ -92,9 +93,8 @@ class ReplyAccumulator:
         self._reply.truncated = finished.truncated
 
     def _open(self, kind: str) -> None:
-        if self._kind != kind:
-            self._close_part()
-            self._kind = kind
+        self._close_part()
+        self._kind = kind
 
     def _close_part(self) -> None:
         whole = "".join(self._deltas)

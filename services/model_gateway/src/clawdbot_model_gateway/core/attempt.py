@@ -85,6 +85,8 @@ class Attempt:
         self._timer: asyncio.Timeout | None = None
         self._held: list[Event] = []
         """The events before the first content, which are not sent if the attempt fails."""
+        self._settled: Usage | None = None
+        """What it cost, once it has ended."""
         self._unreported: list[Usage] = []
         """Cost of replies that the caller does not see, until a `usage` event includes it."""
         self._output = TokenEstimator()
@@ -184,6 +186,8 @@ class Attempt:
     @property
     def cost(self) -> Usage:
         """What the attempt cost, so far if it runs; empty if nothing was generated, or someone else pays."""
+        if self._settled is not None:
+            return self._settled
         if self.free:
             return Usage()
         reported = self.usage
@@ -204,6 +208,11 @@ class Attempt:
         if self._unreported:
             reported = sum_usage([*self._unreported, *([reported] if reported.provenance else [])])
         return self.priced(reported)
+
+    def settle(self) -> Usage:
+        """What the attempt cost, now that it has ended."""
+        self._settled = self.cost
+        return self._settled
 
     def priced(self, used: Usage) -> Usage:
         """The same usage with what it costs; as it was where its model has no price."""
@@ -226,10 +235,11 @@ class Attempt:
         elif kind == "tool_call_delta":
             self._output.add(event.tool_call_delta.arguments)
         elif kind == "usage":
-            counted = with_estimates(event.usage, self.request, self._output)
+            reported = event.usage
+            counted = with_estimates(reported, self.request, self._output)
             self.usage = as_cached(counted) if self.free else self.priced(counted)
             self._unreported.clear()
-            return (usage(self.usage),)
+            return (event if self.usage is reported else usage(self.usage),)
         elif kind == "started":
             started = event.started
             started.backend, started.attempt = self.target.backend, self.number

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_UNSPECIFIED, Usage
+from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_model_client.usage import sum_usage
 from clawdbot_servicekit import deadline
@@ -65,7 +65,7 @@ class RequestAttempts:
             ModelError: no target is left. The first transient error, else the last error.
         """
         number = len(self.made)
-        last_resort = any(not isinstance(error, OURS) for _, error in self._failed)
+        last_resort = bool(number) and any(not isinstance(error, OURS) for _, error in self._failed)
         rest = self._targets[number:] or (self._not_asked() if last_resort else ())
         target = rest[0] if rest else await self._wait_for_retry()
         attempt = Attempt(self.request, target, number + 1, _share(len(rest)), last_resort=last_resort)
@@ -132,9 +132,8 @@ class RequestAttempts:
                     each.outcome = CANCELLED
         elif self.made:
             self.outcome = self.last.outcome
-        costs = [cost for each in self.made if (cost := each.cost).provenance != USAGE_PROVENANCE_UNSPECIFIED]
-        if costs:
-            self.usage = costs[0] if len(costs) == 1 else sum_usage(costs)
+        costs = [each.settle() for each in self.made]
+        self.usage = costs[0] if len(costs) == 1 else sum_usage(costs)
         self._on_done(self)
 
     def _not_asked(self) -> Sequence[Target]:
