@@ -143,16 +143,15 @@ class Attempt:
         heir._unreported, self._unreported = self._unreported, []
         heir.spending = self.spending
 
-    async def take(self, send: Send, event: Event) -> None:
-        """Sends a backend's event on: nothing before the first content, then all that was held."""
-        taken: Sequence[Event] = (event,)
+    async def take(self, send: Send, events: Sequence[Event]) -> None:
+        """Sends a backend's events on: nothing before the first content, then all that was held."""
         if self.first_content is None:
-            self._held.append(event)
-            if not has_content(event):
+            self._held += events
+            if not any(map(has_content, events)):
                 return
             self._begin()
-            taken, self._held = self._held, []
-        for one in taken:
+            events, self._held = self._held, []
+        for one in events:
             for each in self._complete(one):
                 try:
                     await send(each)

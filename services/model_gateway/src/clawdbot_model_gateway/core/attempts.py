@@ -125,7 +125,7 @@ class RequestAttempts:
     ) -> None:
         if isinstance(error, ModelError):
             self.outcome = error.reason
-        elif isinstance(error, asyncio.CancelledError | DeadlineExpired):
+        elif isinstance(error, (asyncio.CancelledError, DeadlineExpired)):
             self.outcome = CANCELLED
             for each in self.made:
                 if each.outcome == INTERNAL:

@@ -28,6 +28,9 @@ Event = StreamGenerateResponse
 Send = Callable[[Event], Awaitable[None]]
 """Takes the next event of a reply; returns when another one may follow."""
 
+Take = Callable[[Sequence[Event]], Awaitable[None]]
+"""The same for several: for all of a reply that came at once."""
+
 TRUNCATED_REASONS: Final = frozenset(
     {
         FINISH_REASON_LENGTH,
@@ -84,7 +87,9 @@ def tool_call_done(index: int, call: ToolCall) -> Event:
 
 def usage(usage: Usage) -> Event:
     """The token usage of the reply."""
-    return Event(usage=usage)
+    event = Event()
+    event.usage.CopyFrom(usage)
+    return event
 
 
 def finished(reason: FinishReason.ValueType, raw: str = "") -> Event:

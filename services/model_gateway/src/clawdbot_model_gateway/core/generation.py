@@ -20,7 +20,7 @@ from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError
-from clawdbot_model_gateway.core.events import Event, Send
+from clawdbot_model_gateway.core.events import Event, Send, Take
 from clawdbot_model_gateway.core.failures.hedge import race
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
@@ -141,13 +141,13 @@ class Generation:
         self,
         backend: Backend,
         attempt: Attempt,
-        send: Send,
+        take: Take,
         record_usage: RecordUsage,
         expires_at: float,
         *,
         whole: bool,
     ) -> None:
-        """Sends the reply of the backend; the cost of a reply that nobody may see is recorded."""
+        """Takes the reply of the backend; the cost of a reply that nobody may see is recorded."""
         request = attempt.request
         # Only in a stream can silence be distinguished from a long reply.
         whole = whole and backend.failure.first_content_timeout is None
@@ -166,9 +166,8 @@ class Generation:
                 )
             begin_spending(attempt.spending)
             if whole:
-                for event in await source.generate(request, attempt.model):
-                    await send(event)
+                await take(await source.generate(request, attempt.model))
             else:
                 async with aclosing(source.stream(request, attempt.model)) as events:
                     async for event in events:
-                        await send(event)
+                        await take((event,))

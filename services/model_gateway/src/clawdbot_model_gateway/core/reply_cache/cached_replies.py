@@ -19,7 +19,7 @@ from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.events import Event, Send, usage
+from clawdbot_model_gateway.core.events import Event, Take, usage
 from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.codec import CorruptReply, decode, encode
 from clawdbot_model_gateway.core.reply_cache.flight import Flight
@@ -30,8 +30,8 @@ from clawdbot_model_gateway.core.reply_cache.rules import CacheRules, CacheUse, 
 from clawdbot_model_gateway.core.reply_cache.similar_requests import Question, SimilarRequests
 from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage
 
-Upstream = Callable[[Send, Callable[[Usage], None], float], Awaitable[None]]
-"""Sends the events of the backend's reply. Its second argument is called with the cost of each reply that
+Upstream = Callable[[Take, Callable[[Usage], None], float], Awaitable[None]]
+"""Takes the events of the backend's reply. Its second argument is called with the cost of each reply that
 nobody may see; the third is when a slot at the backend is of no use any more."""
 
 
@@ -88,18 +88,18 @@ class CachedReplies:
         attempt: Attempt,
         backend: Backend,
         upstream: Upstream,
-        send: Send,
+        take: Take,
         *,
         whole: bool = False,
     ) -> None:
-        """Sends the events of the reply. Cancelling it leaves the call.
+        """Has the events of the reply taken. Cancelling it leaves the call.
 
         Args:
             use: how the request uses the cache.
             attempt: that answers it.
             backend: of the attempt.
-            upstream: sends the events of its reply.
-            send: takes them.
+            upstream: has the events of its reply taken.
+            take: takes them.
             whole: the caller puts the events together again, so that neighbours may come joined.
         """
         attempt.model = await backend.model_for(attempt.target.model)
@@ -109,8 +109,7 @@ class CachedReplies:
             reply, _ = decode(found.reply, whole=whole)
             attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
             self._metrics.requests.labels(backend.name, "hit_memory").inc()
-            for event in reply:
-                await send(event)
+            await take(reply)
             return
         similar = self.similar
         if similar is not None and not similar.concerns(attempt.request, key.tenant):
@@ -134,7 +133,7 @@ class CachedReplies:
             flight.begin(partial(fill, attempt=attempt, upstream=upstream, similar=similar))
         async with aclosing(flight.follow(attempt)) as events:
             async for event in events:
-                await send(event)
+                await take((event,))
 
     async def flush(self, tenant: str, targets: Sequence[str]) -> int:
         """Removes the replies of a tenant (empty: all) to the targets (none: all).
@@ -191,17 +190,18 @@ class CachedReplies:
         await flight.reserve()
         self._metrics.requests.labels(backend.name, "miss").inc()
 
-        async def add(event: Event) -> None:
-            if event.HasField("finished") and is_stored(event):
-                # Before anybody sees the end: the next equal request may follow at once.
-                whole = _with_usage([*flight.events, event], request)
-                stored = encode(whole, time.time() + use.ttl)
-                self._memory.put(key, stored, ttl=use.ttl, stamp=stamp)
-                if self._shared is not None:
-                    self._shared.put(key, stored, ttl=use.ttl, stamp=shared.stamp)
-                if similar is not None and question is not None:
-                    similar.add(question)
-            flight.add(event)
+        async def add(events: Sequence[Event]) -> None:
+            for event in events:
+                if event.HasField("finished") and is_stored(event):
+                    # Before anybody sees the end: the next equal request may follow at once.
+                    whole = _with_usage([*flight.events, event], request)
+                    stored = encode(whole, time.time() + use.ttl)
+                    self._memory.put(key, stored, ttl=use.ttl, stamp=stamp)
+                    if self._shared is not None:
+                        self._shared.put(key, stored, ttl=use.ttl, stamp=shared.stamp)
+                    if similar is not None and question is not None:
+                        similar.add(question)
+                flight.add(event)
 
         await upstream(add, flight.record_usage, flight.expires_at)
 
