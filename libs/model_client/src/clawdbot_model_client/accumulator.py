@@ -8,8 +8,6 @@ from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED
 from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, Part, Reasoning
 from clawdbot.model_gateway.v1.generation_pb2 import (
     GenerateResponse,
-    GenerationFinished,
-    GenerationStarted,
     ReasoningDelta,
     StreamGenerateResponse,
 )
@@ -53,22 +51,22 @@ class ReplyAccumulator:
                 self._close_part()
                 self._reply.message.parts.add(tool_call=event.tool_call_done.tool_call)
             case "started":
-                self._start(event.started)
+                started, reply = event.started, self._reply
+                reply.model, reply.backend = started.model, started.backend
+                reply.cache_status = started.cache_status
+                if started.warnings:
+                    reply.warnings.extend(started.warnings)
             case "usage":
                 self._reply.usage.CopyFrom(event.usage)
             case "finished":
-                self._finish(event.finished)
+                end, reply = event.finished, self._reply
+                reply.finish_reason, reply.truncated = end.finish_reason, end.truncated
+                reply.raw_finish_reason = end.raw_finish_reason
 
     def reply(self) -> GenerateResponse:
         """The reply so far; it is not a copy. A delta that follows begins a new part."""
         self._close_part()
         return self._reply
-
-    def _start(self, started: GenerationStarted) -> None:
-        self._reply.model, self._reply.backend = started.model, started.backend
-        self._reply.cache_status = started.cache_status
-        if started.warnings:
-            self._reply.warnings.extend(started.warnings)
 
     def _add_reasoning(self, delta: ReasoningDelta) -> None:
         if delta.text_was_reasoning:
@@ -87,13 +85,9 @@ class ReplyAccumulator:
             self._signature = delta.signature
             self._close_part()
 
-    def _finish(self, finished: GenerationFinished) -> None:
-        self._reply.finish_reason = finished.finish_reason
-        self._reply.raw_finish_reason = finished.raw_finish_reason
-        self._reply.truncated = finished.truncated
-
     def _open(self, kind: str) -> None:
-        self._close_part()
+        if self._kind:
+            self._close_part()
         self._kind = kind
 
     def _close_part(self) -> None:
