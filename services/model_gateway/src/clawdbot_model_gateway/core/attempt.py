@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Final, Self
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Final, TypeVar
 
 import structlog
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED, FinishReason
@@ -30,6 +29,8 @@ from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, es
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 CANCELLED: Final = "CANCELLED"
 INTERNAL: Final = "INTERNAL"
 TRUNCATED: Final = "TRUNCATED"
@@ -37,7 +38,7 @@ FINISH_REASONS: Final = {number: name.removeprefix("FINISH_REASON_") for name, n
 
 
 class Attempt:
-    """One try at one target, in limited time: see `within`. Several of a request may run at the same time.
+    """One try at one target, in limited time: see `in_time`. Several of a request may run at the same time.
 
     Args:
         request: what to answer.
@@ -103,34 +104,30 @@ class Attempt:
         """When it is given up if it has no content then (time.monotonic); infinite where it has no limit."""
         return self._started_at + self._seconds
 
-    def within(self, policy: FailurePolicy, seconds: float | None = None) -> Self:
-        """Itself, to be entered: from then on it has its share of the deadline, until the first content.
+    def begin(self, policy: FailurePolicy, seconds: float | None = None) -> None:
+        """It is made now.
 
         Args:
             policy: of the target's backend.
-            seconds: that it has at most, where it is limited to less than its share.
+            seconds: that it has at most until its first content, where that is less than its share.
         """
         self.policy = policy
         policy.count_request()
         if seconds is not None and seconds < self._seconds:
             self._seconds = seconds
-        return self
 
-    async def __aenter__(self) -> Self:
-        if self._seconds < math.inf:
-            self._timer = asyncio.timeout(self.expires_at - time.monotonic())
-            await self._timer.__aenter__()
-        return self
+    def in_time(self, work: Awaitable[T]) -> Awaitable[T]:
+        """What the work comes to; BackendTimeout where its time is over before the first content."""
+        return work if self._seconds == math.inf else self._limited(work)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Raises BackendTimeout if its time was over."""
-        if self._timer is None:
-            return
+    async def _limited(self, work: Awaitable[T]) -> T:
+        self._timer = asyncio.timeout(self.expires_at - time.monotonic())
         try:
-            await self._timer.__aexit__(kind, error, trace)
-        except TimeoutError:
+            async with self._timer:
+                return await work
+        except TimeoutError as error:
+            if not self._timer.expired():
+                raise
             raise BackendTimeout(f"no content within {self._seconds:.3g} s") from error
 
     def record_usage(self, cost: Usage) -> None:
@@ -149,7 +146,7 @@ class Attempt:
             self._held += events
             if not any(map(has_content, events)):
                 return
-            self._begin()
+            self._saw_content()
             events, self._held = self._held, []
         for one in events:
             for each in self._complete(one):
@@ -174,7 +171,7 @@ class Attempt:
         log.warning("reply_cut_off", target=self.target_name, attempt=self.number, **error.log_fields)
         return self._complete(finished(FINISH_REASON_TRUNCATED))
 
-    def _begin(self) -> None:
+    def _saw_content(self) -> None:
         """Notes the first content, with which the limit of its time ends."""
         self.first_content = time.monotonic() - self._started_at
         if self.policy is not None:

@@ -9,7 +9,7 @@ taken back; after silence the reply ends as truncated.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -28,7 +28,7 @@ from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.reply_cache.rules import CacheUse
 from clawdbot_model_gateway.core.routing.router import Router
 from clawdbot_model_gateway.core.routing.routing_table import Target
-from clawdbot_model_gateway.core.spending import begin_spending
+from clawdbot_model_gateway.core.spending import Reserve, begin_spending
 from clawdbot_model_gateway.core.structured_output.emulation import (
     RecordUsage,
     ReplySource,
@@ -105,6 +105,7 @@ class Generation:
                     answering, asking = winner.attempt, winner.finish()
                 try:
                     await asking
+                    answering.end()
                 except ModelError as error:
                     for event in attempts.rest_after(answering, error):
                         await send(event)
@@ -112,23 +113,21 @@ class Generation:
                         continue
                 return
 
-    async def _ask(self, attempt: Attempt, send: Send, *, whole: bool) -> None:
+    def _ask(self, attempt: Attempt, send: Send, *, whole: bool) -> Awaitable[None]:
         """Sends the reply of an attempt: from the cache, or from its backend."""
         backend = self._backends[attempt.target.backend]
         attempt.prices = backend.prices
         # For what is said of an attempt that ends before the backend is asked.
         attempt.model = backend.display_name(attempt.target.model)
+        attempt.begin(backend.failure, backend.failure.first_content_timeout)
         upstream = partial(self._ask_backend, backend, attempt, whole=whole)
         take = partial(attempt.take, send)
-        async with attempt.within(backend.failure, backend.failure.first_content_timeout):
-            use = self._cache_use(attempt.request, backend)
-            if self._replies is not None and use is not None:
-                await self._replies.answer(use, attempt, backend, upstream, take, whole=whole)
-            else:
-                if attempt.reserve is not None:
-                    await attempt.reserve()
-                await upstream(take, attempt.record_usage, attempt.expires_at)
-            attempt.end()
+        use = self._cache_use(attempt.request, backend)
+        if self._replies is not None and use is not None:
+            asking = self._replies.answer(use, attempt, backend, upstream, take, whole=whole)
+        else:
+            asking = upstream(take, attempt.record_usage, attempt.expires_at, reserve=attempt.reserve)
+        return attempt.in_time(asking)
 
     def _cache_use(self, request: GenerateRequest, backend: Backend) -> CacheUse | None:
         """How a request uses the cache at a backend; None: not at all."""
@@ -146,8 +145,11 @@ class Generation:
         expires_at: float,
         *,
         whole: bool,
+        reserve: Reserve | None = None,
     ) -> None:
         """Takes the reply of the backend; the cost of a reply that nobody may see is recorded."""
+        if reserve is not None:
+            await reserve()
         request = attempt.request
         # Only in a stream can silence be distinguished from a long reply.
         whole = whole and backend.failure.first_content_timeout is None

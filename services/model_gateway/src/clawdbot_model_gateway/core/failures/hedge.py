@@ -91,6 +91,7 @@ async def race(
                     return each
                 try:
                     each.task.result()
+                    each.attempt.end()
                 except ModelError as error:
                     attempts.record_error(each.attempt, error)
         return None
