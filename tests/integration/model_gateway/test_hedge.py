@@ -134,8 +134,8 @@ async def test_both_are_paid_for_once():
     slow = FakeProvider([events.started("m"), events.usage(reported), WAIT])
     racing = bench(slow, FakeProvider(says("from b")))
     alone = Bench(TARGETS, a=FakeProvider(says("from b")), b=FakeProvider())
-    assert text_of(await collect(racing.generation.stream(asks()))) == "from b"
-    await collect(alone.generation.stream(asks()))
+    assert text_of(await collect(racing.stream(asks()))) == "from b"
+    await collect(alone.stream(asks()))
     assert racing.done["input_tokens"] == alone.done["input_tokens"] + 9
     assert racing.done["output_tokens"] == alone.done["output_tokens"]
     assert (racing.done["target"], racing.done["attempts"], racing.done["outcome"]) == ("b/m", 2, "STOP")
@@ -146,7 +146,7 @@ async def test_both_are_paid_for_once():
 async def test_where_both_fail_the_error_names_both():
     gate = asyncio.Event()
     racing = bench(FakeProvider([gate, RateLimited("full")]), FakeProvider([BackendAuth("no")]))
-    call = asyncio.create_task(collect(racing.generation.stream(asks())))
+    call = asyncio.create_task(collect(racing.stream(asks())))
     await until(lambda: racing.providers["b"].asked)
     gate.set()
     with pytest.raises(RateLimited) as failed:
@@ -158,7 +158,7 @@ async def test_where_both_fail_the_error_names_both():
 async def test_a_request_that_one_refuses_is_refused_and_the_other_is_left():
     racing = bench(FakeProvider([WAIT]), FakeProvider([RequestRefused("no")]))
     with pytest.raises(RequestRefused):
-        await collect(racing.generation.stream(asks()))
+        await collect(racing.stream(asks()))
     assert racing.idle
 
 

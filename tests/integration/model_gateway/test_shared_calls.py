@@ -205,6 +205,9 @@ async def test_hooks_run_for_each_caller(tmp_path):
         lifecycle = served.application._components.gateway_servicer._generation._lifecycle
 
         class Hooks:
+            def gates(self, point):
+                return True
+
             async def gate(self, subject):
                 gated.append(subject)
 
@@ -268,8 +271,14 @@ async def test_callers_that_come_and_go_leave_nothing_behind(tmp_path, round_):
 async def test_whoever_leaves_at_whatever_step_the_others_get_their_reply(tmp_path):
     """Also while a Redis that says nothing is being asked."""
 
-    async def follow(events_of_reply) -> int:
-        return len([event async for event in events_of_reply])
+    async def follow(request) -> int:
+        sent = []
+
+        async def send(event):
+            sent.append(event)
+
+        await generation.stream(request, send)
+        return len(sent)
 
     with silent_server() as url:
         async with cached(tmp_path, costs(*"abc"), cache={"redis": url}) as (served, backend):
@@ -277,7 +286,7 @@ async def test_whoever_leaves_at_whatever_step_the_others_get_their_reply(tmp_pa
             for step in range(40):
                 for leaving in ((0,), (1,), (0, 1), (0, 1, 2)):
                     request = asks(f"{step} {leaving}", model="chat", cache=USE)
-                    calls = [asyncio.create_task(follow(generation.stream(request))) for _ in range(3)]
+                    calls = [asyncio.create_task(follow(request)) for _ in range(3)]
                     for _ in range(step):
                         await asyncio.sleep(0)
                     for each in leaving:

@@ -277,7 +277,7 @@ async def test_the_default_and_the_maximum_deadline_end_a_call_with_a_reason_and
     assert await expired(attempt, lambda: started[-1])
 
 
-@pytest.mark.parametrize("name", ["One", "Many", "Gather", "Talk"])
+@pytest.mark.parametrize("name", KINDS)
 async def test_a_response_that_is_too_large_ends_the_call_with_a_reason_and_its_servicer(name):
     async with serving(max_response=3) as served:
         remote = remote_error(await served.error_of(name, "note"))
