@@ -19,17 +19,20 @@ from tests.support.hosts import hosting, trial_settings
 from tests.support.http2_frames import (
     ACK,
     END_HEADERS,
+    END_STREAM,
     HEADERS,
     PREFACE,
     RESET,
     SETTINGS,
+    answered,
     call_headers,
     frame,
 )
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import ticks
 
-CALL = call_headers(b"/clawdbot.plugins.v1.ToolService/ListTools")
+LIST_TOOLS = b"/clawdbot.plugins.v1.ToolService/ListTools"
+CALL = call_headers(LIST_TOOLS)
 
 
 def reset_streams(port, count, done):
@@ -98,6 +101,36 @@ async def test_garbage_on_one_connection_does_not_disturb_the_others(tmp_path, b
                     await asyncio.to_thread(client.sendall, bytes_sent)
                 await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
         await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
+
+
+PATHS = {
+    "not UTF-8": b"/\xff",
+    "a method and a byte that is not UTF-8": LIST_TOOLS + b"\xff",
+    "cut off within a character": b"/clawdbot.\xe4\xbd/ListTools",
+    "a surrogate": b"/\xed\xa0\x80/x",
+    "Latin-1": "/größe/x".encode("latin-1"),
+    "UTF-8": "/größe/你好".encode(),
+    "empty": b"",
+    "no method": b"/",
+    "other letters": LIST_TOOLS.lower(),
+    "a query": LIST_TOOLS + b"?x=1",
+}
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+async def test_no_path_of_a_call_ends_the_server(tmp_path, path):
+    """grpc.aio decodes paths in the loop that accepts all calls."""
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        with socket.create_connection(("127.0.0.1", hosted.host.port), timeout=5) as client:
+            client.settimeout(10)
+            calls = frame(HEADERS, END_HEADERS | END_STREAM, 1, call_headers(path))
+            client.sendall(PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK) + calls)
+            # Whatever the engine answers, it has seen the path.
+            await asyncio.to_thread(answered, client, 1)
+        async with hosted.insecure(("grpc.use_local_subchannel_pool", 1)) as new:
+            for each in (channel, new):
+                stub = tool_service_pb2_grpc.ToolServiceStub(each)
+                await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
 
 
 async def test_slow_readers_take_neither_threads_nor_calls_from_others(engine):

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from clawdbot_servicekit import sockets
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.grpcio_server import GrpcioServer
 from clawdbot_servicekit.pipeline import HandlerTarget
 from clawdbot_servicekit.settings.shared import SharedSettings
 
@@ -52,13 +53,7 @@ class EngineServer(HandlerTarget):
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
-        if self.engine.name == NATIVE:
-            self.server.add_registered_method_handlers(service_name, method_handlers)
-            return
-        # grpc.aio's server waits for each registered method with a future of its own, and touches all of them
-        # at every call: with the suite's methods that costs more than finding the handler by name.
-        generic = grpc.method_handlers_generic_handler(service_name, {**method_handlers})
-        self.server.add_generic_rpc_handlers((generic,))
+        self.server.add_registered_method_handlers(service_name, method_handlers)
 
 
 def choose_engine(settings: SharedSettings) -> Engine:
@@ -82,7 +77,8 @@ def choose_engine(settings: SharedSettings) -> Engine:
 def engine_server(engine: Engine, options: Sequence[tuple[str, Any]]) -> EngineServer:
     """A server with gRPC's channel arguments; it does not listen yet."""
     if engine.name == GRPCIO:
-        return EngineServer(grpc.aio.server(options=options), engine)
+        server: Any = GrpcioServer(options)  # its base is none of the stubs' classes
+        return EngineServer(server, engine)
     # Imported here, since some platforms have no such package.
     from clawdbot_servicekit.native_server import NativeServer
 
