@@ -133,6 +133,20 @@ async def test_no_path_of_a_call_ends_the_server(tmp_path, path):
                 await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
 
 
+@pytest.mark.parametrize("sent", [b"", frame(HEADERS, END_HEADERS, 1, CALL)], ids=["no call", "half a call"])
+async def test_a_client_that_stays_connected_and_reads_nothing_does_not_hold_up_a_stop(tmp_path, sent):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        with socket.create_connection(("127.0.0.1", hosted.host.port), timeout=5) as client:
+            client.sendall(PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK) + sent)
+            await tool_service_pb2_grpc.ToolServiceStub(channel).ListTools(
+                tool_service_pb2.ListToolsRequest(), timeout=10
+            )
+            if sent:
+                client.sendall(frame(RESET, 0, 1, struct.pack(">I", 8)))
+            async with asyncio.timeout(30):
+                await hosted.host.stop(300)
+
+
 async def test_slow_readers_take_neither_threads_nor_calls_from_others(engine):
     """Each has far more to read than the windows of HTTP/2 and the buffers of sockets hold."""
 

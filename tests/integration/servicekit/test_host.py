@@ -147,6 +147,38 @@ async def test_a_drain_lets_a_stream_end_and_accepts_no_new_call(tmp_path):
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
+async def test_who_waits_for_ready_during_a_drain_gets_the_successor(tmp_path):
+    """New connections are refused while calls of the old ones end, so the client tries again."""
+    async with hosting(tmp_path / "old") as old, old.insecure() as channel:
+        stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(100, 0.05)))
+        await anext(stream)
+        stopping = asyncio.create_task(old.host.stop(60))
+        port = old.host.port
+        async with asyncio.timeout(10):
+            while not await refuses(port):  # noqa: ASYNC110 - the server sets no event
+                await asyncio.sleep(0.01)
+        fresh = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100))
+        async with old.insecure(*fresh) as waiting:
+            call = tool_service_pb2_grpc.ToolServiceStub(waiting).ListTools(
+                tool_service_pb2.ListToolsRequest(plugin="waited"), wait_for_ready=True, timeout=30
+            )
+            call = asyncio.ensure_future(call)
+            async with hosting(tmp_path / "new", server={"port": port}):
+                assert (await call).tools[2].spec.name == "waited"
+                assert len([event async for event in stream]) == 100
+                await stopping
+
+
+async def refuses(port):
+    """Whether nobody listens on the port."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
+
+
 async def test_calls_that_outlast_the_grace_end_with_unavailable(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
