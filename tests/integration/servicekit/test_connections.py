@@ -14,7 +14,7 @@ import pytest
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from clawdbot_servicekit.peers import NetworkPeers
 
-from tests.support.engines import serving_handlers
+from tests.support.engines import make_engine_server, serving_handlers
 from tests.support.hosts import hosting, trial_settings
 from tests.support.http2_frames import (
     ACK,
@@ -131,6 +131,17 @@ async def test_no_path_of_a_call_ends_the_server(tmp_path, path):
             for each in (channel, new):
                 stub = tool_service_pb2_grpc.ToolServiceStub(each)
                 await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
+
+
+async def test_a_burst_of_connections_finds_room_until_they_are_accepted(engine):
+    """The server accepts none yet. One for which there is no room would try again after a second."""
+    server = make_engine_server(engine).server
+    port = server.add_insecure_port("127.0.0.1:0")
+    with contextlib.ExitStack() as clients:
+        for _ in range(500):
+            clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=0.9))
+    await server.start()
+    await server.stop(None)
 
 
 @pytest.mark.parametrize("sent", [b"", frame(HEADERS, END_HEADERS, 1, CALL)], ids=["no call", "half a call"])

@@ -24,6 +24,9 @@ UNSUPPORTED: Final = ("grpc.max_connection_age_ms", "grpc.max_connection_age_gra
 """Options that it refuses; server_engine.py has made sure that nobody asked for them."""
 IO_THREADS: Final = 1
 """For HTTP/2. One keeps up with several interpreters; the package's two hand each message to each other."""
+BACKLOG: Final = 4096
+"""Connections that wait to be accepted. Of the package's 128 a burst takes more, and a client that finds no
+place tries again only after a second."""
 FLUSH_TIME: Final = 0.1
 """Seconds for replies to be sent after their calls have ended."""
 UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE.value[0]
@@ -44,6 +47,9 @@ class NativeServer(Server):
     def add_insecure_port(self, address: str) -> int:
         port = super().add_insecure_port(address)
         self._listeners = tuple(_listening_on(port))
+        for descriptor in self._listeners:
+            with socket.socket(fileno=os.dup(descriptor)) as listener:
+                listener.listen(BACKLOG)
         return port
 
     @override
