@@ -24,7 +24,7 @@ from tests.support.http2_frames import (
     PREFACE,
     RESET,
     SETTINGS,
-    answered,
+    Http2Client,
     call_headers,
     frame,
 )
@@ -120,13 +120,15 @@ PATHS = {
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 async def test_no_path_of_a_call_ends_the_server(tmp_path, path):
     """grpc.aio decodes paths in the loop that accepts all calls."""
-    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
-        with socket.create_connection(("127.0.0.1", hosted.host.port), timeout=5) as client:
-            client.settimeout(10)
-            calls = frame(HEADERS, END_HEADERS | END_STREAM, 1, call_headers(path))
-            client.sendall(PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK) + calls)
+
+    def send(port):
+        with Http2Client(port) as client:
+            client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, call_headers(path)))
             # Whatever the engine answers, it has seen the path.
-            await asyncio.to_thread(answered, client, 1)
+            client.outcome()
+
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        await asyncio.to_thread(send, hosted.host.port)
         async with hosted.insecure(("grpc.use_local_subchannel_pool", 1)) as new:
             for each in (channel, new):
                 stub = tool_service_pb2_grpc.ToolServiceStub(each)

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from tests.support.engines import GRPCIO_ONLY
 from tests.support.hosts import hosting, trial_settings
+from tests.support.ports import refuses
 from tests.support.trial_service import SERVICE, Trial, TrialSection, ticks
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -167,16 +168,6 @@ async def test_who_waits_for_ready_during_a_drain_gets_the_successor(tmp_path):
                 assert (await call).tools[2].spec.name == "waited"
                 assert len([event async for event in stream]) == 100
                 await stopping
-
-
-async def refuses(port):
-    """Whether nobody listens on the port."""
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionRefusedError:
-        return True
-    writer.close()
-    return False
 
 
 async def test_calls_that_outlast_the_grace_end_with_unavailable(tmp_path):

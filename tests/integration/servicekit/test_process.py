@@ -18,7 +18,7 @@ from tests.support.http2_frames import (
     HEADERS,
     PREFACE,
     SETTINGS,
-    answered,
+    Http2Client,
     call_headers,
     frame,
 )
@@ -115,10 +115,9 @@ UNREADABLE = (
 
 async def test_the_log_is_json_whatever_clients_send_if_grpcs_core_is_silent(tmp_path):
     def send(port, data):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-            client.sendall(data)
-            client.shutdown(socket.SHUT_WR)
-            answered(client, 1)
+        with Http2Client(port, data) as client:
+            client.done_sending()
+            client.outcome()
 
     async with trial_process(tmp_path, GRPC_VERBOSITY="NONE") as process:
         await process.serving()
