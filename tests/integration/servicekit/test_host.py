@@ -68,28 +68,32 @@ async def test_an_unknown_name_is_not_found_by_check_and_service_unknown_to_watc
         watch.cancel()
 
 
-async def reflected(channel):
-    """The names of the services that reflection lists."""
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
-    answer = await anext(aiter(call))
-    return {each.name for each in answer.list_services_response.service}
+VERSIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
 
-async def test_reflection_lists_every_service(tmp_path):
+def reflection_call(channel, requests, version=VERSIONS[0]):
+    """A call of ServerReflectionInfo; the messages of both versions are the same."""
+    method = channel.stream_stream(
+        f"/{version}/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    return method(iter(requests))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_reflection_lists_every_service_in_both_versions(tmp_path, version):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
-        assert await reflected(channel) == {
-            SERVICE,
-            "grpc.health.v1.Health",
-            "grpc.reflection.v1alpha.ServerReflection",
-        }
+        listing = reflection_pb2.ServerReflectionRequest(list_services="")
+        answer = await anext(aiter(reflection_call(channel, [listing], version)))
+        names = {each.name for each in answer.list_services_response.service}
+        assert names == {SERVICE, "grpc.health.v1.Health", *VERSIONS}
 
 
 async def declaring_file(channel, symbol):
     """The name of the file that declares the symbol, by reflection; None if there is none."""
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
-    answer = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
+    answer = await anext(aiter(reflection_call(channel, [request])))
     if answer.HasField("error_response"):
         assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
         return None
@@ -107,6 +111,9 @@ async def declaring_file(channel, symbol):
         ("clawdbot.common.v1.scope", "clawdbot/common/v1/access.proto"),
         ("google.rpc.RetryInfo", "google/rpc/error_details.proto"),
         ("grpc.health.v1.Health.Check", "grpc_health/v1/health.proto"),
+        ("grpc.reflection.v1.ServerReflection", "grpc_reflection/v1/reflection.proto"),
+        ("grpc.reflection.v1.ServerReflectionRequest.host", "grpc_reflection/v1/reflection.proto"),
+        ("grpc.reflection.v1alpha.ServerReflection", "grpc_reflection/v1alpha/reflection.proto"),
         (f"{SERVICE}.Nonesuch", None),
         (f"{SERVICE}.", None),
         (f"{SERVICE}.ListTools.ListTools", None),

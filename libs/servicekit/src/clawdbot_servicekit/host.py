@@ -15,7 +15,6 @@ from typing import Any, Final
 import grpc.aio
 import structlog
 from grpc_health.v1 import health_pb2_grpc  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from prometheus_client import CollectorRegistry
 
 from clawdbot_servicekit import health, server_factory, sockets
@@ -30,7 +29,7 @@ from clawdbot_servicekit.metrics import Metrics
 from clawdbot_servicekit.metrics_endpoint import MetricsEndpoint
 from clawdbot_servicekit.pipeline import CallRecord, Deadlines, HandlerRegistrar, HandlerTarget, Pipeline
 from clawdbot_servicekit.private_files import create_folder
-from clawdbot_servicekit.reflection import reflection_pool
+from clawdbot_servicekit.reflection import add_reflection
 from clawdbot_servicekit.server_engine import Engine
 from clawdbot_servicekit.settings.shared import SharedSettings
 from clawdbot_servicekit.stream_drain import StreamDrain
@@ -261,8 +260,7 @@ class Host:
         enabled = sockets.is_loopback(settings.host) if settings.reflection is None else settings.reflection
         if enabled:
             names = [name for each in self._applications for name in each.services]
-            names += [health.SERVICE, reflection.SERVICE_NAME]
-            reflection.enable_server_reflection(names, server, reflection_pool(names))
+            add_reflection([*names, health.SERVICE], server)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
