@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 
@@ -19,3 +20,13 @@ def free_port() -> int:
     port: int = reservation.getsockname()[1]
     reservation.detach()
     return port
+
+
+async def refuses(port: int) -> bool:
+    """Whether nobody listens on the port."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
