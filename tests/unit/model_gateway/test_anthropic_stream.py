@@ -240,7 +240,7 @@ def test_input_written_to_the_cache_may_be_reported_by_how_long_it_is_kept():
         assert (usage_of(events).input_tokens, usage_of(events).cache_write_tokens) == (57, 50)
 
 
-@pytest.mark.parametrize("nonsense", [None, "many", [], {"input_tokens": -3, "output_tokens": "2"}])
+@pytest.mark.parametrize("nonsense", [None, "many", [], {"input_tokens": -3, "output_tokens": "two"}])
 def test_invalid_usage_counts_nothing(nonsense):
     first = {"type": "message_start", "message": message(reason=None, usage=nonsense)}
     counted = usage_of(reply_to(first, *says("Yes."), *end(counts={})))

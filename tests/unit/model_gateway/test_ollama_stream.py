@@ -231,7 +231,7 @@ def test_usage_of_a_reply_that_broke_off_is_partial():
     assert usage_of(read(ndjson(line({"content": "G"})))) is None
 
 
-@pytest.mark.parametrize("count", [-1, 2**60, "7", True, 1.5, None])
+@pytest.mark.parametrize("count", [-1, 2**60, "seven", True, 1.5, None])
 def test_an_invalid_count_is_ignored(count):
     usage = usage_of(reply_to(line({"content": "G"}), last(prompt_eval_count=count, eval_count=count)))
     assert usage is None

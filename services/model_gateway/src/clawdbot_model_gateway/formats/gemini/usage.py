@@ -13,7 +13,7 @@ from clawdbot_model_gateway.formats.vendor_json import as_object, count_in
 def merge_counts(merged: dict[str, Any], counts: Any) -> None:
     """Adds a chunk's usageMetadata: totals so far, of which it may repeat some, or report 0 for them."""
     for name, value in as_object(counts).items():
-        if not isinstance(value, int) or value > count_in(merged, name):
+        if isinstance(value, list) or count_in(counts, name) > count_in(merged, name):
             merged[name] = value
 
 
