@@ -12,7 +12,6 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
-from clawdbot_model_gateway.formats.vendor_json import load_json
 from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
 KEEP_ALIVE: Final = frozenset(
@@ -77,7 +76,7 @@ class JsonStreamDecoder(StreamDecoder):
     def end(self, events: list[Event]) -> None:
         """Drops a last record that the end of the connection cut in two."""
         try:
-            self._decode(filter(_is_complete, self._parser.end()), events)
+            self._decode(filter(self._is_complete, self._parser.end()), events)
             if not self.finished:
                 self._finish(events)
         except Exception as error:  # noqa: BLE001 - see `fail`
@@ -127,10 +126,9 @@ class JsonStreamDecoder(StreamDecoder):
         self.finished = True
         self._reply.finish(events)
 
-
-def _is_complete(record: Record) -> bool:
-    try:
-        load_json(record.data)
-    except ValueError:
-        return False
-    return True
+    def _is_complete(self, record: Record) -> bool:
+        try:
+            self._reply.load(record.data)
+        except ValueError:
+            return False
+        return True

@@ -20,6 +20,7 @@ from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import load_exactly, load_json
 from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_model_gateway.http.charsets import in_utf8
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,8 @@ class ReplyDecoder(ABC):
             errors: maps the backend's errors.
             think_tags: where the text of the backend's models contains reasoning; None: nowhere.
         """
+        self.charset = ""
+        """Of the response, if it is not UTF-8."""
         self._model = model
         self._warnings = warnings
         self._errors = errors
@@ -102,6 +105,8 @@ class ReplyDecoder(ABC):
 
     def load(self, data: bytes) -> Any:
         """The JSON of a record, or of a whole response. ValueError if it is none."""
+        if self.charset:
+            data = in_utf8(data, self.charset)
         if self.exact_marker and self.exact_marker in data:
             return load_exactly(data)
         return load_json(data)

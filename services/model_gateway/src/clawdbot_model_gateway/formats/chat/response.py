@@ -129,10 +129,11 @@ class ResponseDecoder(ReplyDecoder):
         if isinstance(delta, dict):
             self._decode_delta(delta, out)
         if isinstance(message := choice.get("message"), dict):
-            if self._in_messages or not (self.has_content or len(out) > before):
-                begun = len(out)
+            if not (self.has_content or len(out) > before):
                 self._decode_delta(message, out, whole=bool(reason))
-                self._in_messages = self._in_messages or len(out) > begun
+                self._in_messages = len(out) > before
+            elif self._in_messages and not self._is_whole_so_far(message):
+                self._decode_delta(message, out)
             else:
                 self._decode_rest(message, out)
         if choice.get("error"):
@@ -175,15 +176,19 @@ class ResponseDecoder(ReplyDecoder):
             # The predecessor of tool calls: one call, without an id.
             self._calls.add([{"index": 0, "function": delta["function_call"]}], out)
 
+    def _is_whole_so_far(self, message: dict[str, Any]) -> bool:
+        """Whether a message repeats what came before it: some servers send one that grows."""
+        thoughts, text = _texts(message)
+        if self._said or self._thought:
+            return _rest(thoughts, self._thought) is not None and _rest(text, self._said) is not None
+        return self._calls.are_repeated_in(message.get("tool_calls"))
+
     def _decode_rest(self, message: dict[str, Any], out: list[Event]) -> None:
         """A whole message after its deltas: some servers repeat it at the end. What is missing is added."""
-        content, refusal = message.get("content"), as_string(message.get("refusal"))
-        parts = [("", content)] if isinstance(content, str) else [*_parts(content)]
-        thoughts = as_string(message.get("reasoning_content")) or as_string(message.get("reasoning"))
-        thoughts = thoughts or "".join(thought for thought, _ in parts)
-        self._add_reasoning(_missing(thoughts, self._thought), out)
-        self._add_text(_missing("".join(text for _, text in parts) + refusal, self._said), out)
-        self._refused = self._refused or bool(refusal)
+        thoughts, text = _texts(message)
+        self._add_reasoning(_rest(thoughts, self._thought) or "", out)
+        self._add_text(_rest(text, self._said) or "", out)
+        self._refused = self._refused or bool(as_string(message.get("refusal")))
         if not self._details.signature():
             self._details.add(message.get("reasoning_details"))
         calls = message.get("tool_calls")
@@ -219,10 +224,19 @@ def _parts(content: Any) -> Iterator[tuple[str, str]]:
             yield "", as_string(part.get("text"))
 
 
-def _missing(whole: str, pieces: Sequence[str]) -> str:
-    """What a text has beyond its pieces, which may cut a character in two; nothing of another text."""
+def _texts(message: dict[str, Any]) -> tuple[str, str]:
+    """All thoughts and all text of a message."""
+    content, refusal = message.get("content"), as_string(message.get("refusal"))
+    parts = [("", content)] if isinstance(content, str) else [*_parts(content)]
+    thoughts = as_string(message.get("reasoning_content")) or as_string(message.get("reasoning"))
+    thoughts = thoughts or "".join(thought for thought, _ in parts)
+    return thoughts, "".join(text for _, text in parts) + refusal
+
+
+def _rest(whole: str, pieces: Sequence[str]) -> str | None:
+    """What a text has beyond its pieces, which may cut a character in two; None if it is another text."""
     came, text = ("".join(each).encode("utf-16-le", "surrogatepass") for each in (pieces, whole))
-    return text[len(came) :].decode("utf-16-le", "surrogatepass") if text.startswith(came) else ""
+    return text[len(came) :].decode("utf-16-le", "surrogatepass") if text.startswith(came) else None
 
 
 def _first_choice(choices: Any) -> dict[str, Any] | None:

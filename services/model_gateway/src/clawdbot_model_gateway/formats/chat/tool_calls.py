@@ -100,6 +100,15 @@ class ToolCallAccumulator:
             if arguments.startswith(call.arguments):
                 self._add_arguments(call, call.text.add(arguments[len(call.arguments) :]), out)
 
+    def are_repeated_in(self, calls: Any) -> bool:
+        """Whether a message's calls begin with all that has come of them."""
+        whole = _objects(calls)
+        return (
+            any(call.arguments for call in self._calls)
+            and len(whole) >= len(self._calls)
+            and all(_read(each)[1].startswith(call.arguments) for each, call in zip(whole, self._calls))
+        )
+
     def finish(self, out: list[Event], *, names_cut: bool = False) -> Iterator[bool]:
         """Adds the last events of each complete call; yields for each call whether it is complete.
 
