@@ -106,7 +106,7 @@ async def test_the_first_line_of_a_stream_is_not_taken_for_a_whole_reply(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("charset", "codec", "text"),
+    "encoding",
     [
         ("ISO-8859-1", "cp1252", "Café „à la carte“"),
         ('"latin1"', "cp1252", "Grüße"),
@@ -119,7 +119,8 @@ async def test_the_first_line_of_a_stream_is_not_taken_for_a_whole_reply(tmp_pat
     ],
 )
 @pytest.mark.parametrize("rpc", ["generate", "stream"])
-async def test_a_reply_in_another_character_set_is_read(tmp_path, backend, charset, codec, text, rpc):
+async def test_a_reply_in_another_character_set_is_read(tmp_path, backend, encoding, rpc):
+    charset, codec, text = encoding
     body = json.dumps(completion({"content": text}), ensure_ascii=False).encode(codec)
     stream = f"data: {json.dumps(chunk({'content': text}), ensure_ascii=False)}\n\n".encode(codec)
     stream += sse(chunk({}, "stop"))

@@ -1,6 +1,6 @@
 """Puts bodies in another character set than UTF-8 into UTF-8, if their content type names it.
 
-JSON and event streams are UTF-8 by definition. Some servers write what their platform's default is, and say so.
+JSON and event streams are UTF-8 by definition. Some servers write in their platform's default, and say so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def charset_of(content_type: str) -> str:
 
 
 def in_utf8(data: bytes, charset: str) -> bytes:
-    """The text in UTF-8. It stays as it is if it is UTF-8 already: some servers name a set that they do not use."""
+    """The text in UTF-8. What is UTF-8 stays as it is: some servers name a set that they do not use."""
     if not charset or (_is_utf8(data) and b"\0" not in data):
         return data
     try:

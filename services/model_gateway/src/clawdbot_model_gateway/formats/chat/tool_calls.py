@@ -102,12 +102,9 @@ class ToolCallAccumulator:
 
     def are_repeated_in(self, calls: Any) -> bool:
         """Whether a message's calls begin with all that has come of them."""
-        whole = _objects(calls)
-        return (
-            any(call.arguments for call in self._calls)
-            and len(whole) >= len(self._calls)
-            and all(_read(each)[1].startswith(call.arguments) for each, call in zip(whole, self._calls))
-        )
+        came = [call.arguments for call in self._calls]
+        whole = [_read(each)[1] for each in _objects(calls)][: len(came)]
+        return any(came) and len(whole) == len(came) and all(map(str.startswith, whole, came))
 
     def finish(self, out: list[Event], *, names_cut: bool = False) -> Iterator[bool]:
         """Adds the last events of each complete call; yields for each call whether it is complete.
