@@ -58,7 +58,9 @@ FAILED += ["MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE"]
         *((each, "content_filter") for each in FILTERED),
         *((each, "model_error") for each in FAILED),
         ("CONTINUATION", "unknown"),
-        ("stop", "unknown"),
+        ("stop", "stop"),
+        ("FinishReason.MAX_TOKENS", "length"),
+        ("FINISH_REASON_SAFETY", "content_filter"),
         ("A_NEW_ONE", "unknown"),
     ],
 )

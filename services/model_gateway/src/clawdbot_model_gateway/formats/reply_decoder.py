@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, NoReturn
@@ -12,31 +13,24 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENA
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.errors import BackendFailed, BackendOverloaded, ModelError, ProtocolViolation
+from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.spending import note_usage
+from clawdbot_model_gateway.formats.finish_reasons import error_of, reason_in
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import load_exactly, load_json
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.charsets import in_utf8
+from clawdbot_model_gateway.http.error_payloads import reports_error
 
 log = structlog.get_logger(__name__)
 
-ERROR_REASONS: Final[Mapping[str, type[ModelError]]] = {
-    "error": BackendFailed,
-    "failed": BackendFailed,
-    "network_error": BackendFailed,
-    "model_error": BackendFailed,
-}
-"""Finish reason, in lower case → the error that the backend means with it, whatever it sent before."""
-ERROR_REASONS_WITHOUT_CONTENT: Final[Mapping[str, type[ModelError]]] = {
-    "insufficient_system_resource": BackendOverloaded,
-    "abort": BackendFailed,
-    "aborted": BackendFailed,
-}
-"""The same, if it sent nothing."""
+ERROR_EVENTS: Final = frozenset({b"error", b"exception", b"response.error"})
+"""Names of events that are errors, in lower case."""
+_ERROR: Final = re.compile(r"\A\W{0,3}(\w+ ){0,4}(error|exception|failed|failure)\b", re.IGNORECASE)
+"""What a record begins with that is no JSON but says that something failed."""
 
 COUNTS: Final = (
     "input_tokens",
@@ -169,9 +163,18 @@ class ReplyDecoder(ABC):
     def unreadable(self, data: bytes, name: bytes) -> ModelError:
         """The error of a record that is not JSON."""
         text = data.decode("utf-8", "replace")
-        if name == b"error":
+        if name.lower() in ERROR_EVENTS or _ERROR.search(text):
             return self._errors.from_payload({"error": text})
         return self._errors.from_unparsable(data, {})
+
+    @staticmethod
+    def _is_error(record: Mapping[str, Any], name: bytes) -> bool:
+        """Whether a record is an error in place of a part of the reply, as it or its event's name says."""
+        return (
+            "error" in (record.get("type"), record.get("object"))
+            or (name != b"" and name.lower() in ERROR_EVENTS)
+            or reports_error(record)
+        )
 
     def _start(self, model: Any, out: list[Event]) -> None:
         """Adds the first event, once. `model` is what the reply calls the model, if it does."""
@@ -180,16 +183,17 @@ class ReplyDecoder(ABC):
             name = model if isinstance(model, str) and model else self._model
             out.append(events.started(well_formed(name), self._warnings))
 
-    def _take_reason(self, raw: str, *, with_content: bool) -> None:
-        """Notes the vendor's finish reason; empty: there is none in this record.
+    def _take_reason(self, said: Any, *, with_content: bool) -> None:
+        """Notes the vendor's finish reason, if there is one in this record.
 
         Args:
-            raw: the reason.
+            said: the reason, if it is one.
             with_content: whether the same record has content: then more may follow.
 
         Raises:
             ModelError: the reason is an error.
         """
+        raw = reason_in(said)
         if with_content:
             # A vendor that goes on after a finish reason sends one with every piece.
             if not self.has_content:
@@ -200,12 +204,10 @@ class ReplyDecoder(ABC):
             self.at_end = False
         if not raw:
             return
-        kind = ERROR_REASONS.get(raw.lower())
-        if kind is None and not self.has_content:
-            kind = ERROR_REASONS_WITHOUT_CONTENT.get(raw.lower())
+        kind = error_of(raw, has_content=self.has_content)
         if kind is not None:
-            raise kind(f"the reply ended with the finish reason {self._errors.sanitize(well_formed(raw))}")
-        self.finish_reason = well_formed(raw)
+            raise kind(f"the reply ended with the finish reason {self._errors.sanitize(raw)}")
+        self.finish_reason = raw
         self.at_end = self.has_content and self._reasons_at_end_only
 
     def _end_text(self, reason: FinishReason.ValueType, out: list[Event]) -> None:

@@ -82,6 +82,15 @@ def is_error(payload: Any) -> bool:
     return isinstance(error, Mapping) and bool(_text(error)) and not (codes and _SUCCESS.issuperset(codes))
 
 
+def reports_error(holder: Mapping[str, Any]) -> bool:
+    """Whether the `error` of an object is one: not success, and not without a word."""
+    error = holder.get("error")
+    if not isinstance(error, Mapping):
+        return bool(error)
+    codes = [*_codes(error)]
+    return any(error.values()) and not (codes and _SUCCESS.issuperset(codes))
+
+
 def _error_in(payload: Any) -> Any:
     """The object that describes the error: the payload itself where nothing is around it."""
     for _ in range(MAX_DEPTH):

@@ -208,7 +208,7 @@ WORDINGS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
     (_any(MODEL_WORDINGS), ModelMissing),
     (
         re.compile(
-            r"rate (limit )?(is |was )?(exceeded|reached)|too many requests|限流|请求过多"
+            r"rate (is |was )?(exceeded|reached)|\brate.?limit(ed|ing|s)?\b|too many requests|限流|请求过多"
             r"|per (minute|second) limit exceeded|concurrency limit"
         ),
         RateLimited,

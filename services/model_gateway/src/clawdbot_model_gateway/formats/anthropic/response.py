@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from clawdbot.common.v1.finish_reason_pb2 import (
-    FINISH_REASON_CONTENT_FILTER,
-    FINISH_REASON_CONTEXT_FULL,
-    FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
-    FINISH_REASON_PAUSED,
-    FINISH_REASON_REFUSAL,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
     FINISH_REASON_TRUNCATED,
@@ -20,33 +15,16 @@ from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
 
-from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.anthropic.content_blocks import ContentBlocks
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.finish_reasons import COMPLETE_REASONS, meaning
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
-from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in
+from clawdbot_model_gateway.formats.vendor_json import as_object, count_in
 from clawdbot_model_gateway.http import ErrorMapper
-
-FINISH_REASONS: Final = {
-    "end_turn": FINISH_REASON_STOP,
-    "stop_sequence": FINISH_REASON_STOP,
-    "max_tokens": FINISH_REASON_LENGTH,
-    "model_context_window_exceeded": FINISH_REASON_CONTEXT_FULL,
-    "tool_use": FINISH_REASON_TOOL_CALLS,
-    "refusal": FINISH_REASON_REFUSAL,
-    "pause_turn": FINISH_REASON_PAUSED,
-    # The words of Chat Completions, which servers that imitate the API pass on.
-    "stop": FINISH_REASON_STOP,
-    "length": FINISH_REASON_LENGTH,
-    "tool_calls": FINISH_REASON_TOOL_CALLS,
-    "content_filter": FINISH_REASON_CONTENT_FILTER,
-}
-"""stop_reason → ours; any other is UNKNOWN."""
-COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
-"""The model ended on its own: a tool call without arguments is complete."""
+from clawdbot_model_gateway.http.error_payloads import reports_error
 
 
 class ResponseDecoder(ReplyDecoder):
@@ -70,7 +48,7 @@ class ResponseDecoder(ReplyDecoder):
         """The event's name counts if its data contains no type."""
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
-        if name == b"error" or event.get("type") == "error" or event.get("error"):
+        if self._is_error(event, name):
             raise self._errors.from_payload(event)
         content = event.get("content")
         if isinstance(content, list):
@@ -88,7 +66,7 @@ class ResponseDecoder(ReplyDecoder):
         self._start(None, out)
         reason = FINISH_REASON_TRUNCATED
         if self.ended:
-            reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
+            reason = meaning(self.finish_reason)
         self._end_text(reason, out)
         runnable = self._blocks.finish(out, complete=reason in COMPLETE_REASONS)
         if reason == FINISH_REASON_STOP and self._blocks.has_tool_call:
@@ -122,9 +100,9 @@ class ResponseDecoder(ReplyDecoder):
         elif kind == "message_delta":
             self._report_usage(_decode_usage(as_object(event.get("usage"))))
             delta = as_object(event.get("delta"))
-            if delta.get("error"):
+            if reports_error(delta):
                 raise self._errors.from_payload(delta)
-            self._take_reason(as_string(delta.get("stop_reason")), with_content=False)
+            self._take_reason(delta.get("stop_reason"), with_content=False)
         elif kind == "message_stop":
             self.ended = True
         if content:
@@ -133,7 +111,7 @@ class ResponseDecoder(ReplyDecoder):
             out += content
 
     def _start_message(self, message: Mapping[str, Any], out: list[Event]) -> None:
-        if message.get("error"):
+        if reports_error(message):
             raise self._errors.from_payload(message)
         self._report_usage(_decode_usage(as_object(message.get("usage"))))
         self._start(message.get("model"), out)

@@ -6,16 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
-    FINISH_REASON_CANCELLED,
-    FINISH_REASON_CONTENT_FILTER,
-    FINISH_REASON_CONTEXT_FULL,
-    FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
-    FINISH_REASON_PAUSED,
     FINISH_REASON_REFUSAL,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
-    FinishReason,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
@@ -27,33 +21,12 @@ from clawdbot_model_gateway.formats.chat.reasoning_details import ReasoningDetai
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.chat.usage import decode_usage, find_usage
+from clawdbot_model_gateway.formats.finish_reasons import COMPLETE_REASONS, meaning, reason_in
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
 from clawdbot_model_gateway.http import ErrorMapper
-
-WORDS: Final = {
-    FINISH_REASON_STOP: "stop eos eos_token end_turn stop_sequence complete endoftext",
-    FINISH_REASON_LENGTH: "length max_tokens max_length max_output_tokens token_limit",
-    # Of Mistral, and of Zhipu.
-    FINISH_REASON_CONTEXT_FULL: "model_length model_context_window_exceeded",
-    FINISH_REASON_TOOL_CALLS: "tool_calls function_call tool_call tool_use",
-    # Of OpenAI, Zhipu, GigaChat, Bedrock, Cohere, and Gemini.
-    FINISH_REASON_CONTENT_FILTER: "content_filter sensitive blacklist content_filtered guardrail_intervened "
-    "error_toxic safety recitation blocklist prohibited_content spii language",
-    FINISH_REASON_REFUSAL: "refusal",
-    FINISH_REASON_PAUSED: "pause_turn",
-    FINISH_REASON_CANCELLED: "cancelled",
-    FINISH_REASON_MODEL_ERROR: "malformed_function_call unexpected_tool_call malformed_response "
-    "missing_thought_signature too_many_tool_calls",
-}
-"""Our reason → the words for it in finish_reason: those of Chat Completions and of servers that imitate it
-(TGI, Together), and of the vendors behind proxies, who leave them as they are (Anthropic, Bedrock, Cohere,
-Gemini, watsonx)."""
-FINISH_REASONS: Final = {word: reason for reason, words in WORDS.items() for word in words.split()}
-"""finish_reason, in lower case and with underscores → ours; any other is UNKNOWN."""
-COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
-"""The model ended on its own: no name of a tool is cut."""
+from clawdbot_model_gateway.http.error_payloads import reports_error
 
 DONE: Final = b"[DONE]"
 """What comes after the last chunk of a stream."""
@@ -86,24 +59,26 @@ class ResponseDecoder(ReplyDecoder):
     def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
-        if chunk.get("error") or name == b"error" or chunk.get("object") == "error":
+        if self._is_error(chunk, name):
             self._find_usage(chunk)
             raise self._errors.from_payload(chunk)
-        self._start(chunk.get("model"), out)
+        if "choices" not in chunk:
+            chunk = _unwrapped(chunk)
         choice = _first_choice(chunk.get("choices"))
         if choice is None:
             self._find_usage(chunk)
             return
-        reason = choice.get("finish_reason")
-        if reason or choice.get("error"):
+        self._start(chunk.get("model"), out)
+        reason = reason_in(choice.get("finish_reason"))
+        if reason or "error" in choice:
             self._find_usage(chunk)
         elif isinstance(usage := chunk.get("usage"), dict):
             self._report_usage(decode_usage(usage))
-        self._decode_choice(choice, str(reason) if reason else "", out)
+        self._decode_choice(choice, reason, out)
 
     @override
     def finish(self, out: list[Event]) -> None:
-        reason = _meaning(self.finish_reason)
+        reason = meaning(self.finish_reason)
         self._start(None, out)
         self._end_text(reason, out)
         if signature := self._details.signature():
@@ -136,8 +111,9 @@ class ResponseDecoder(ReplyDecoder):
                 self._decode_delta(message, out)
             else:
                 self._decode_rest(message, out)
-        if choice.get("error"):
-            raise self._errors.from_payload(choice)
+        for holder in (choice, delta, message):
+            if isinstance(holder, dict) and reports_error(holder):
+                raise self._errors.from_payload(holder)
         self._take_reason(reason, with_content=len(out) > before)
         if reason and self.at_end:
             self.at_end = not self._lacks_answer(reason)
@@ -146,7 +122,7 @@ class ResponseDecoder(ReplyDecoder):
         """Whether what the finish reason says has not come yet: the tool calls, or anything but thoughts."""
         if self._calls.begun:
             return False
-        return not self._said or _meaning(reason) == FINISH_REASON_TOOL_CALLS
+        return not self._said or meaning(reason) == FINISH_REASON_TOOL_CALLS
 
     def _decode_delta(self, delta: dict[str, Any], out: list[Event], *, whole: bool = False) -> None:
         """A piece of a message; `whole`: all of it, so that each tool call is complete."""
@@ -205,12 +181,6 @@ class ResponseDecoder(ReplyDecoder):
         self._text.add_reasoning(piece, out)
 
 
-def _meaning(reason: str) -> FinishReason.ValueType:
-    """What a finish reason means. Some write capitals or hyphens, and Gemini "content_filter: SAFETY"."""
-    word = reason.rpartition(": ")[2].lower().replace("-", "_")
-    return events.finish_reason(word, FINISH_REASONS)
-
-
 def _parts(content: Any) -> Iterator[tuple[str, str]]:
     """Thought and text of typed parts, in which Mistral's reasoning models also send their reasoning."""
     for part in content if isinstance(content, list) else ():
@@ -239,11 +209,15 @@ def _rest(whole: str, pieces: Sequence[str]) -> str | None:
     return text[len(came) :].decode("utf-16-le", "surrogatepass") if text.startswith(came) else None
 
 
+def _unwrapped(chunk: dict[str, Any]) -> dict[str, Any]:
+    """What is inside of another object, as in DashScope's own API, and behind proxies that wrap all."""
+    inner = (as_object(chunk.get(name)) for name in ("output", "data", "result"))
+    return next(({**chunk, **each} for each in inner if "choices" in each), chunk)
+
+
 def _first_choice(choices: Any) -> dict[str, Any] | None:
     """The choice with index 0: we ask for one, and some servers send no index."""
-    if not isinstance(choices, list):
-        return None
-    for choice in choices:
+    for choice in choices if isinstance(choices, list) else [choices]:
         if isinstance(choice, dict) and not choice.get("index"):
             return choice
     return None

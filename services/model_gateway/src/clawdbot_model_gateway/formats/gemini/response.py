@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_CONTENT_FILTER,
-    FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
@@ -19,38 +18,15 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.finish_reasons import meaning, reason_in
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.gemini.usage import decode_usage, merge_counts
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
-from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_json
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in
 from clawdbot_model_gateway.http import ErrorMapper
-
-FINISH_REASONS: Final = {
-    "STOP": FINISH_REASON_STOP,
-    "MAX_TOKENS": FINISH_REASON_LENGTH,
-    **dict.fromkeys(
-        ("SAFETY", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "RECITATION", "LANGUAGE", "MODEL_ARMOR"),
-        FINISH_REASON_CONTENT_FILTER,
-    ),
-    **dict.fromkeys(
-        ("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER"),
-        FINISH_REASON_CONTENT_FILTER,
-    ),
-    **dict.fromkeys(
-        (
-            *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"),
-            *("MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE", "NO_IMAGE", "OTHER"),
-        ),
-        FINISH_REASON_MODEL_ERROR,
-    ),
-}
-"""finishReason → ours; any other is UNKNOWN."""
-
-UNSET_REASONS: Final = frozenset({"", "FINISH_REASON_UNSPECIFIED", "BLOCK_REASON_UNSPECIFIED"})
-"""Values that mean that there is no reason yet."""
+from clawdbot_model_gateway.http.error_payloads import reports_error
 
 
 class ResponseDecoder(ReplyDecoder):
@@ -76,26 +52,26 @@ class ResponseDecoder(ReplyDecoder):
         self._block_reason = ""
 
     @override
-    def decode(self, chunk: Any, _name: bytes, out: list[Event]) -> None:
+    def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
-        if chunk.get("error"):
+        if self._is_error(chunk, name):
             raise self._errors.from_payload(chunk)
-        self._start(chunk.get("modelVersion"), out)
+        candidate, feedback = _first_candidate(chunk.get("candidates")), chunk.get("promptFeedback")
+        if candidate is not None or feedback:
+            self._start(chunk.get("modelVersion"), out)
         merge_counts(self._counts, chunk.get("usageMetadata"))
         if self._usage is None and self._counts:
             self._report_usage(decode_usage(self._counts))
-        feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict):
-            self._block_reason = _reason(feedback.get("blockReason")) or self._block_reason
+            self._block_reason = reason_in(feedback.get("blockReason")) or self._block_reason
             self.finish_reason = self._block_reason or self.finish_reason
-        candidate = _first_candidate(chunk.get("candidates"))
         if candidate is not None:
             self._decode_candidate(candidate, out)
 
     @override
     def finish(self, out: list[Event]) -> None:
-        reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
+        reason = meaning(self.finish_reason)
         if self._block_reason:
             # Whatever the filter is called.
             reason = FINISH_REASON_CONTENT_FILTER
@@ -114,9 +90,9 @@ class ResponseDecoder(ReplyDecoder):
         for content in _objects(candidate.get("content")):
             for part in _objects(content.get("parts")):
                 self._decode_part(part, out)
-        if candidate.get("error"):
+        if reports_error(candidate):
             raise self._errors.from_payload(candidate)
-        reason = self._block_reason or _reason(candidate.get("finishReason"))
+        reason = self._block_reason or candidate.get("finishReason")
         self._take_reason(reason, with_content=len(out) > before)
 
     def _decode_part(self, part: Mapping[str, Any], out: list[Event]) -> None:
@@ -161,8 +137,3 @@ def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:
 def _objects(value: Any) -> list[dict[str, Any]]:
     """The objects of a list, or the only one: some servers that imitate the API leave out a list of one."""
     return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
-
-
-def _reason(value: Any) -> str:
-    text = as_string(value)
-    return "" if text in UNSET_REASONS else well_formed(text)

@@ -31,6 +31,7 @@ from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object
 from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_model_gateway.http.error_payloads import reports_error
 
 FINISH_REASONS: Final = {
     "completed": FINISH_REASON_STOP,
@@ -76,11 +77,12 @@ class ResponseDecoder(ReplyDecoder):
             self._start(_model_of(event), out)
             self._end(event, "", out)
             return
-        if kind == "error" or (event.get("error") and not kind.startswith("response.")):
+        if self._is_error(event, name) and not (self.has_content and kind.startswith("response.")):
             raise self._errors.from_payload(event)
-        self._start(_model_of(event.get("response")), out)
-        before = len(out)
         handle = _EVENT_HANDLERS.get(kind)
+        if handle is not None or event.get("response"):
+            self._start(_model_of(event.get("response")), out)
+        before = len(out)
         if handle is not None:
             handle(self._items, event, out)
         elif kind.startswith("response.") and kind[len("response.") :] in TERMINAL_STATUSES:
@@ -129,7 +131,7 @@ class ResponseDecoder(ReplyDecoder):
         self._report_usage(decode_usage(as_object(response.get("usage"))))
         status = str(response.get("status") or event_status)
         error = response.get("error")
-        if error and not self.has_content and status != "incomplete":
+        if reports_error(response) and not self.has_content and status != "incomplete":
             raise self._errors.from_payload(response)
         if status == "failed" and not self.has_content:
             raise BackendFailed("the reply failed, and the backend does not say why")
