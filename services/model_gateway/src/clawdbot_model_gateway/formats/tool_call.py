@@ -34,6 +34,9 @@ def call_from_text(call_id: str, name: str, text: str) -> ToolCall | None:
         text = "{}"
     try:
         plain = load_exactly(text.encode("utf-8", "surrogatepass"))
+        if isinstance(plain, str):
+            # Some models write JSON in JSON.
+            plain = load_exactly(plain.encode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         return None
     return call_from_object(call_id, name, plain)

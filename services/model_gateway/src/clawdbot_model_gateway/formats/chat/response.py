@@ -64,17 +64,18 @@ class ResponseDecoder(ReplyDecoder):
             raise self._errors.from_payload(chunk)
         if "choices" not in chunk:
             chunk = _unwrapped(chunk)
-        choice = _first_choice(chunk.get("choices"))
-        if choice is None:
+        choices = _choices(chunk.get("choices"))
+        if not choices:
             self._find_usage(chunk)
             return
         self._start(chunk.get("model"), out)
-        reason = reason_in(choice.get("finish_reason"))
-        if reason or "error" in choice:
-            self._find_usage(chunk)
-        elif isinstance(usage := chunk.get("usage"), dict):
-            self._report_usage(decode_usage(usage))
-        self._decode_choice(choice, reason, out)
+        for choice in choices:
+            reason = reason_in(choice.get("finish_reason"))
+            if reason or "error" in choice:
+                self._find_usage(chunk)
+            elif isinstance(usage := chunk.get("usage"), dict):
+                self._report_usage(decode_usage(usage))
+            self._decode_choice(choice, reason, out)
 
     @override
     def finish(self, out: list[Event]) -> None:
@@ -215,9 +216,7 @@ def _unwrapped(chunk: dict[str, Any]) -> dict[str, Any]:
     return next(({**chunk, **each} for each in inner if "choices" in each), chunk)
 
 
-def _first_choice(choices: Any) -> dict[str, Any] | None:
-    """The choice with index 0: we ask for one, and some servers send no index."""
-    for choice in choices if isinstance(choices, list) else [choices]:
-        if isinstance(choice, dict) and not choice.get("index"):
-            return choice
-    return None
+def _choices(choices: Any) -> list[dict[str, Any]]:
+    """The choices with index 0: we ask for one, some servers send no index, and some split one in two."""
+    choices = choices if isinstance(choices, list) else [choices]
+    return [each for each in choices if isinstance(each, dict) and not each.get("index")]

@@ -9,7 +9,7 @@ reply ends in MODEL_ERROR.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
@@ -18,6 +18,10 @@ from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner
 from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_text
 from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly
+
+ARGUMENTS: Final = ("arguments", "parameters", "input", "args")
+"""Fields of the arguments: OpenAI's, and of servers that pass on what other APIs or the models write."""
+NO_ARGUMENTS: Final = frozenset({"", "{}", "null"})
 
 
 class _PartialCall:
@@ -32,6 +36,8 @@ class _PartialCall:
         self.id = ""
         self.wire_name = ""
         self.arguments = ""
+        self.placeholder = ""
+        """What may stand for no arguments, or for those that follow: some proxies begin with {}."""
         self.text = TextJoiner()
         self.signature = b""
         self.guessed_index: Any = None
@@ -46,6 +52,8 @@ class _PartialCall:
     @property
     def complete(self) -> bool:
         """Whether its arguments are a JSON object already."""
+        if self.placeholder and not self.arguments:
+            return True
         return self.arguments.rstrip().endswith("}") and call_from_text("", "", self.arguments) is not None
 
     def may_be(self, vendor_id: str, arguments: str) -> bool:
@@ -117,7 +125,7 @@ class ToolCallAccumulator:
         for call in self._calls:
             if not call.started and self._is_whole(call.wire_name, names_cut=names_cut):
                 self._start(call, out)
-            self._add_arguments(call, call.text.end(), out)
+            self._add_arguments(call, call.text.end() or ("" if call.arguments else call.placeholder), out)
             parsed = None
             # Arguments without a call may be those of one that has none.
             if call.started and not call.broken and (call.arguments or not strays):
@@ -129,16 +137,21 @@ class ToolCallAccumulator:
 
     def _add_fragment(self, fragment: dict[str, Any], out: list[Event]) -> None:
         name, arguments, vendor_id = _read(fragment)
-        index = fragment.get("index")
-        index = index if isinstance(index, int | float | str) else None
+        index = _index_of(fragment)
         call = self._call_of(index, vendor_id, name, arguments)
         if call is None:
             return
         call.signature = call.signature or thought_signatures.in_extra_content(fragment)
         if name:
             self._add_name(call, name, out)
-        self._add_arguments(call, call.text.add(arguments), out)
-        if not call.started and call.arguments and self._is_whole(call.wire_name):
+        if call.arguments.startswith("{") and arguments.startswith(call.arguments):
+            # No object goes on as it began: the arguments grow, or are repeated.
+            arguments = arguments[len(call.arguments) :]
+        if not call.arguments and arguments in NO_ARGUMENTS:
+            call.placeholder = call.placeholder or arguments
+        else:
+            self._add_arguments(call, call.text.add(arguments), out)
+        if not call.started and (call.arguments or call.placeholder) and self._is_whole(call.wire_name):
             self._start(call, out)
 
     def _add_name(self, call: _PartialCall, piece: str, out: list[Event]) -> None:
@@ -181,7 +194,7 @@ class ToolCallAccumulator:
         """The call that a fragment belongs to; a new one if it begins one."""
         known = self._known_call(index, vendor_id, name)
         self._check_guess(index, vendor_id, name)
-        if known is not None and not self._begins_another(known, index, name, arguments):
+        if known is not None and not self._begins_another(known, index, vendor_id, name, arguments):
             known.vendor_indexes.add(index)
             known.vendor_id = known.vendor_id or vendor_id
             return known
@@ -219,13 +232,15 @@ class ToolCallAccumulator:
             guess.broken = True
 
     @staticmethod
-    def _begins_another(call: _PartialCall, index: Any, name: str, arguments: str) -> bool:
+    def _begins_another(call: _PartialCall, index: Any, vendor_id: str, name: str, arguments: str) -> bool:
         """Whether a name under a known id or index is a further call's."""
         if not name or not call.wire_name:
             return False
         if index is not None and index not in call.vendor_indexes:
             # One id under two indexes: two calls, unless the index grows with each fragment.
             return call.complete or not call.arguments or name != call.wire_name
+        if name == call.wire_name and vendor_id == call.vendor_id != "" and arguments == call.arguments:
+            return False  # The same call once more.
         # Some servers number all calls 0.
         return call.complete and (bool(arguments) or name != call.wire_name)
 
@@ -242,15 +257,25 @@ def _objects(values: Any) -> list[dict[str, Any]]:
 def _read(fragment: dict[str, Any]) -> tuple[str, str, str]:
     """Name, arguments as text, and id of a call or of a piece of it, of which any may be empty.
 
-    Some servers send the arguments as JSON in JSON, or call them `parameters`, or leave `function` out.
+    Some servers send the arguments as JSON in JSON, or under another name, or leave `function` out.
     Anything but an object is kept as text, so that the call is not taken for one without arguments. PHP's
     empty object is [].
     """
     function = fragment.get("function")
     function = function if isinstance(function, dict) else fragment
-    arguments = function.get("arguments")
-    if arguments is None:
-        arguments = function.get("parameters")
+    given = (function[name] for name in ARGUMENTS if function.get(name) is not None)
+    arguments = next(given, None)
     if not isinstance(arguments, str):
         arguments = "" if arguments is None or arguments == [] else dump_exactly(arguments)
-    return as_string(function.get("name")), arguments, as_string(fragment.get("id"))
+    vendor_id = fragment.get("id") or fragment.get("call_id")
+    return (
+        as_string(function.get("name")),
+        arguments,
+        str(vendor_id) if isinstance(vendor_id, int | str) else "",
+    )
+
+
+def _index_of(fragment: dict[str, Any]) -> str | None:
+    """The vendor's number of the call, as text: some servers write 0 and "0"."""
+    index = fragment.get("index")
+    return str(index).removesuffix(".0") if isinstance(index, int | float | str) else None
