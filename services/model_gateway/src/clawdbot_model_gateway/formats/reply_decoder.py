@@ -20,6 +20,7 @@ from clawdbot_model_gateway.formats.finish_reasons import error_of, reason_in
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
+from clawdbot_model_gateway.formats.usage import MARKS, find_usage
 from clawdbot_model_gateway.formats.vendor_json import load_exactly, load_json
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.charsets import in_utf8
@@ -91,6 +92,8 @@ class ReplyDecoder(ABC):
         self._text = ReplyText(self._think_tags.of(model))
         self._guesses = self._think_tags.is_guess(model)
         self._usage: Usage | None = None
+        self._may_count = True
+        """Whether there may be counts in the record that was loaded last."""
 
     @property
     def begun(self) -> bool:
@@ -101,6 +104,7 @@ class ReplyDecoder(ABC):
         """The JSON of a record, or of a whole response. ValueError if it is none."""
         if self.charset:
             data = in_utf8(data, self.charset)
+        self._may_count = any(mark in data for mark in MARKS)
         if self.exact_marker and self.exact_marker in data:
             return load_exactly(data)
         return load_json(data)
@@ -216,15 +220,16 @@ class ReplyDecoder(ABC):
         if self._think_tags.is_auto:
             self._think_tags.learn(self._model, self._text.found)
 
-    def _report_usage(self, counts: Usage) -> None:
-        """Takes what the vendor reports as totals so far. The largest count: some vendors end with zeros."""
-        if self._usage is None:
-            self._usage = Usage()
-            # Nobody sees it before the end, which a reply that is cancelled does not have.
-            note_usage(self._usage)
-        for name in COUNTS:
-            if (count := getattr(counts, name)) > getattr(self._usage, name):
-                setattr(self._usage, name, count)
+    def _take_usage(self, record: Mapping[str, Any]) -> None:
+        """Takes what a record reports as totals so far. The largest count: some vendors end with zeros."""
+        for counts in find_usage(record) if self._may_count else ():
+            if self._usage is None:
+                self._usage = Usage()
+                # Nobody sees it before the end, which a reply that is cancelled does not have.
+                note_usage(self._usage)
+            for name in COUNTS:
+                if (count := getattr(counts, name)) > getattr(self._usage, name):
+                    setattr(self._usage, name, count)
 
     def _end_reply(
         self,
@@ -232,7 +237,6 @@ class ReplyDecoder(ABC):
         out: list[Event],
         *,
         raw: str | None = None,
-        partial_usage: bool = False,
     ) -> None:
         """Adds the last events: the usage, if any was reported, and the end.
 
@@ -240,12 +244,11 @@ class ReplyDecoder(ABC):
             reason: why it ended.
             out: the events are added here.
             raw: the vendor's word for the reason, if it is not the finish reason itself.
-            partial_usage: whether counts are missing.
         """
         usage = self._usage
         if usage is not None and (usage.input_tokens or usage.output_tokens):
             unusable = not usage.input_tokens or (self.has_content and not usage.output_tokens)
-            partial = partial_usage or unusable or reason == FINISH_REASON_TRUNCATED
+            partial = unusable or reason == FINISH_REASON_TRUNCATED
             usage.provenance = USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED
             out.append(events.usage(usage))
         out.append(events.finished(reason, self.finish_reason if raw is None else raw))

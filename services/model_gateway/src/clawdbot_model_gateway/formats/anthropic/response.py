@@ -11,7 +11,6 @@ from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_TOOL_CALLS,
     FINISH_REASON_TRUNCATED,
 )
-from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
 
@@ -22,7 +21,7 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.finish_reasons import COMPLETE_REASONS, meaning
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
-from clawdbot_model_gateway.formats.vendor_json import as_object, count_in
+from clawdbot_model_gateway.formats.vendor_json import as_object
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.error_payloads import reports_error
 
@@ -48,6 +47,7 @@ class ResponseDecoder(ReplyDecoder):
         """The event's name counts if its data contains no type."""
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
+        self._take_usage(event)
         if self._is_error(event, name):
             raise self._errors.from_payload(event)
         content = event.get("content")
@@ -98,7 +98,6 @@ class ResponseDecoder(ReplyDecoder):
         elif kind == "message_start":
             self._start_message(as_object(event.get("message")), out)
         elif kind == "message_delta":
-            self._report_usage(_decode_usage(as_object(event.get("usage"))))
             delta = as_object(event.get("delta"))
             if reports_error(delta):
                 raise self._errors.from_payload(delta)
@@ -113,25 +112,7 @@ class ResponseDecoder(ReplyDecoder):
     def _start_message(self, message: Mapping[str, Any], out: list[Event]) -> None:
         if reports_error(message):
             raise self._errors.from_payload(message)
-        self._report_usage(_decode_usage(as_object(message.get("usage"))))
         self._start(message.get("model"), out)
-
-
-def _decode_usage(usage: Mapping[str, Any]) -> Usage:
-    """One report. Later ones are totals of the whole reply, too."""
-    read, written = count_in(usage, "cache_read_input_tokens"), count_in(usage, "cache_creation_input_tokens")
-    if not written:
-        # Some servers report only how much of it is kept for how long.
-        kept = as_object(usage.get("cache_creation"))
-        written = sum(count_in(kept, name) for name in kept)
-    return Usage(
-        # The vendor's own input_tokens leave out the tokens read from its cache and written to it.
-        input_tokens=count_in(usage, "input_tokens") + read + written,
-        cached_tokens=read,
-        cache_write_tokens=written,
-        output_tokens=count_in(usage, "output_tokens"),
-        reasoning_tokens=count_in(usage.get("output_tokens_details"), "thinking_tokens"),
-    )
 
 
 def _block_index(index: Any) -> int:

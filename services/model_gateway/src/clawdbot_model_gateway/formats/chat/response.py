@@ -20,7 +20,6 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.reasoning_details import ReasoningDetails
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.chat.usage import decode_usage, find_usage
 from clawdbot_model_gateway.formats.finish_reasons import COMPLETE_REASONS, meaning, reason_in
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
@@ -59,23 +58,17 @@ class ResponseDecoder(ReplyDecoder):
     def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
+        self._take_usage(chunk)
         if self._is_error(chunk, name):
-            self._find_usage(chunk)
             raise self._errors.from_payload(chunk)
         if "choices" not in chunk:
             chunk = _unwrapped(chunk)
         choices = _choices(chunk.get("choices"))
         if not choices:
-            self._find_usage(chunk)
             return
         self._start(chunk.get("model"), out)
         for choice in choices:
-            reason = reason_in(choice.get("finish_reason"))
-            if reason or "error" in choice:
-                self._find_usage(chunk)
-            elif isinstance(usage := chunk.get("usage"), dict):
-                self._report_usage(decode_usage(usage))
-            self._decode_choice(choice, reason, out)
+            self._decode_choice(choice, reason_in(choice.get("finish_reason")), out)
 
     @override
     def finish(self, out: list[Event]) -> None:
@@ -94,10 +87,6 @@ class ResponseDecoder(ReplyDecoder):
         if reason == FINISH_REASON_TOOL_CALLS and not (complete and all(complete)):
             reason = FINISH_REASON_MODEL_ERROR
         self._end_reply(reason, out)
-
-    def _find_usage(self, chunk: dict[str, Any]) -> None:
-        for found in find_usage(chunk):
-            self._report_usage(found)
 
     def _decode_choice(self, choice: dict[str, Any], reason: str, out: list[Event]) -> None:
         before = len(out)

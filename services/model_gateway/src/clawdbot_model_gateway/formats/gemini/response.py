@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_CONTENT_FILTER,
@@ -20,7 +20,6 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.finish_reasons import meaning, reason_in
 from clawdbot_model_gateway.formats.gemini import thought_signatures
-from clawdbot_model_gateway.formats.gemini.usage import decode_usage, merge_counts
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_json
@@ -28,12 +27,21 @@ from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, cou
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.error_payloads import reports_error
 
+PROTO_NAMES: Final = {
+    "promptFeedback": "prompt_feedback",
+    "modelVersion": "model_version",
+    "blockReason": "block_reason",
+    "finishReason": "finish_reason",
+    "thoughtSignature": "thought_signature",
+    "functionCall": "function_call",
+}
+
 
 class ResponseDecoder(ReplyDecoder):
     """Decodes one reply. The stream ends with the connection; a block reason counts as a finish reason."""
 
     end_is_optional: ClassVar[bool] = True
-    exact_marker: ClassVar[bytes] = b'"functionCall"'
+    exact_marker: ClassVar[bytes] = b'"args"'
 
     def __init__(
         self,
@@ -45,7 +53,6 @@ class ResponseDecoder(ReplyDecoder):
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._names = names
-        self._counts: dict[str, Any] = {}
         self._calls = 0
         self._ids = CallIds("call")
         self._broken_call = False
@@ -55,16 +62,14 @@ class ResponseDecoder(ReplyDecoder):
     def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
+        self._take_usage(chunk)
         if self._is_error(chunk, name):
             raise self._errors.from_payload(chunk)
-        candidate, feedback = _first_candidate(chunk.get("candidates")), chunk.get("promptFeedback")
+        candidate, feedback = _first_candidate(chunk.get("candidates")), _field(chunk, "promptFeedback")
         if candidate is not None or feedback:
-            self._start(chunk.get("modelVersion"), out)
-        merge_counts(self._counts, chunk.get("usageMetadata"))
-        if self._usage is None and self._counts:
-            self._report_usage(decode_usage(self._counts))
+            self._start(_field(chunk, "modelVersion"), out)
         if isinstance(feedback, dict):
-            self._block_reason = reason_in(feedback.get("blockReason")) or self._block_reason
+            self._block_reason = reason_in(_field(feedback, "blockReason")) or self._block_reason
             self.finish_reason = self._block_reason or self.finish_reason
         if candidate is not None:
             self._decode_candidate(candidate, out)
@@ -82,7 +87,6 @@ class ResponseDecoder(ReplyDecoder):
             reason = FINISH_REASON_TOOL_CALLS
         self._start(None, out)
         self._end_text(reason, out)
-        self._report_usage(decode_usage(self._counts))
         self._end_reply(reason, out)
 
     def _decode_candidate(self, candidate: Mapping[str, Any], out: list[Event]) -> None:
@@ -92,12 +96,12 @@ class ResponseDecoder(ReplyDecoder):
                 self._decode_part(part, out)
         if reports_error(candidate):
             raise self._errors.from_payload(candidate)
-        reason = self._block_reason or candidate.get("finishReason")
+        reason = self._block_reason or _field(candidate, "finishReason")
         self._take_reason(reason, with_content=len(out) > before)
 
     def _decode_part(self, part: Mapping[str, Any], out: list[Event]) -> None:
-        signature = thought_signatures.wrap(part.get("thoughtSignature"))
-        call = part.get("functionCall")
+        signature = thought_signatures.wrap(_field(part, "thoughtSignature"))
+        call = _field(part, "functionCall")
         if call is not None:
             self._decode_call(as_object(call), signature, out)
             return
@@ -127,6 +131,11 @@ class ResponseDecoder(ReplyDecoder):
         done.signature = signature
         out.append(events.tool_call_delta(index, done.arguments_json))
         out.append(events.tool_call_done(index, done))
+
+
+def _field(holder: Mapping[str, Any], name: str) -> Any:
+    """A field, also under the name that it has in Google's protos: some servers send that."""
+    return holder[name] if name in holder else holder.get(PROTO_NAMES[name])
 
 
 def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:

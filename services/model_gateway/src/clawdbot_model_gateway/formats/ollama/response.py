@@ -10,7 +10,6 @@ from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
 )
-from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
 
@@ -22,7 +21,7 @@ from clawdbot_model_gateway.formats.finish_reasons import meaning
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.tool_call import PLACEHOLDERS
-from clawdbot_model_gateway.formats.vendor_json import as_string, count_in, dump_exactly
+from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly
 from clawdbot_model_gateway.http import ErrorMapper
 
 
@@ -45,12 +44,12 @@ class ResponseDecoder(ReplyDecoder):
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._calls = ToolCallAccumulator(names)
-        self._counted_prompt = False
 
     @override
     def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("a line of the stream is not a JSON object")
+        self._take_usage(chunk)
         if self._is_error(chunk, name):
             raise self._errors.from_payload(_error_payload(chunk))
         message, done = chunk.get("message"), chunk.get("done")
@@ -64,7 +63,6 @@ class ResponseDecoder(ReplyDecoder):
         if isinstance(message, dict):
             self._decode_message(message, out)
         with_content = len(out) > before
-        self._take_counts(chunk)
         reason = chunk.get("done_reason") if done is True else None
         self._take_reason(reason, with_content=with_content)
         if done is True:
@@ -82,14 +80,7 @@ class ResponseDecoder(ReplyDecoder):
         if reason == FINISH_REASON_TOOL_CALLS or (reason == FINISH_REASON_STOP and complete):
             runnable = bool(complete) and all(complete)
             reason = FINISH_REASON_TOOL_CALLS if runnable else FINISH_REASON_MODEL_ERROR
-        self._end_reply(reason, out, partial_usage=not self._counted_prompt)
-
-    def _take_counts(self, chunk: dict[str, Any]) -> None:
-        """Ollama leaves out the prompt's count if all of the prompt was cached."""
-        prompt, output = count_in(chunk, "prompt_eval_count"), count_in(chunk, "eval_count")
-        self._counted_prompt = self._counted_prompt or "prompt_eval_count" in chunk
-        if prompt or output:
-            self._report_usage(Usage(input_tokens=prompt, output_tokens=output))
+        self._end_reply(reason, out)
 
     def _decode_message(self, message: dict[str, Any], out: list[Event]) -> None:
         thinking, content = as_string(message.get("thinking")), as_string(message.get("content"))

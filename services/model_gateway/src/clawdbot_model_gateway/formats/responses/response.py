@@ -24,12 +24,10 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.chat.usage import decode_usage
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.output_items import OutputItems
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
-from clawdbot_model_gateway.formats.vendor_json import as_object
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.error_payloads import reports_error
 
@@ -71,6 +69,7 @@ class ResponseDecoder(ReplyDecoder):
         """The event's name counts if its data contains no type."""
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
+        self._take_usage(event)
         kind = str(event.get("type") or name.decode("utf-8", "replace"))
         if isinstance(event.get("output"), list) and event.get("status"):
             # A whole response: from a server that does not stream.
@@ -86,7 +85,6 @@ class ResponseDecoder(ReplyDecoder):
         if handle is not None:
             handle(self._items, event, out)
         elif kind.startswith("response.") and kind[len("response.") :] in TERMINAL_STATUSES:
-            self._report_usage(decode_usage(as_object(event.get("usage"))))
             self._end(event.get("response"), kind[len("response.") :], out)
         elif kind == "response.done":
             # As of the vendor's Realtime API.
@@ -128,7 +126,6 @@ class ResponseDecoder(ReplyDecoder):
         before = len(out)
         self._items.final_output(response.get("output"), out)
         self.has_content = self.has_content or len(out) > before
-        self._report_usage(decode_usage(as_object(response.get("usage"))))
         status = str(response.get("status") or event_status)
         error = response.get("error")
         if reports_error(response) and not self.has_content and status != "incomplete":
