@@ -196,8 +196,7 @@ class Attempt:
             # It ended before the backend reported usage, and is billed all the same.
             reported = self.spending.usage(self.request, self._output)
         if self.outcome == TRUNCATED and reported.output_tokens < self._output.tokens:
-            # The backend's last count is that of an earlier moment.
-            sent, reported = reported, Usage()
+            sent, reported = reported, Usage()  # the backend's last count is that of an earlier moment
             reported.CopyFrom(sent)
             reported.output_tokens = self._output.tokens
         if self._unreported:
@@ -216,8 +215,7 @@ class Attempt:
         """The event with what the gateway adds; estimated usage before the end, where none came."""
         kind = event.WhichOneof("event")
         if self.cache_status == CACHE_STATUS_HIT and kind not in {"started", "usage", "finished"}:
-            # Nothing to estimate: a stored reply has its usage.
-            return (event,)
+            return (event,)  # nothing to estimate: a stored reply has its usage
         if kind == "text_delta":
             self._output.add(event.text_delta.text)
         elif kind == "reasoning_delta":
@@ -313,13 +311,11 @@ class RequestAttempts:
         """
         attempt.outcome, attempt.failed = error.reason, True
         attempt.charged = error.worked_on or not error.answered
-        error.set_target(attempt.target_name)
+        name = attempt.target_name
+        error.set_target(name)
         self._failed.append((attempt, error))
-        if not attempt.free:
-            # Of those that shared a call, the one that pays for it says so.
-            log.warning(
-                "attempt_failed", target=attempt.target_name, attempt=attempt.number, **error.log_fields
-            )
+        if not attempt.free:  # of those that share a call, the one that pays for it says so
+            log.warning("attempt_failed", target=name, attempt=attempt.number, **error.log_fields)
         if attempt.first_content is not None or not error.retry_elsewhere:
             raise error
         left = deadline.remaining()
