@@ -96,9 +96,10 @@ class JsonStreamDecoder(StreamDecoder):
                 data = reply.load(record.data)
             except ValueError:
                 data = record.data.decode("utf-8", "replace")
-            if _is_sign_of_life(record, data):
+            is_object = isinstance(data, dict)
+            if (not is_object or len(data) <= MAX_SIGN_FIELDS) and _is_sign_of_life(record, data):
                 continue
-            if not isinstance(data, dict):
+            if not is_object:
                 if data:
                     self._end_with(record, events)
                 continue
@@ -139,11 +140,9 @@ class JsonStreamDecoder(StreamDecoder):
 def _is_sign_of_life(record: Record, data: Any) -> bool:
     """Whether a record only keeps the connection alive."""
     words = [record.name]
-    if not isinstance(data, dict):
-        words.append(record.data)
-    elif len(data) <= MAX_SIGN_FIELDS:
+    if isinstance(data, dict):
         texts = (*data, *(data.get(name) for name in ("type", "object", "event", "status")))
         words += [each.encode("utf-8", "replace") for each in texts if isinstance(each, str)]
     else:
-        return False
+        words.append(record.data)
     return any(each and _SIGN_OF_LIFE.fullmatch(each) for each in words)

@@ -20,7 +20,7 @@ from clawdbot_model_gateway.formats.finish_reasons import error_of, reason_in
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
-from clawdbot_model_gateway.formats.usage import MARKS, find_usage
+from clawdbot_model_gateway.formats.usage import find_usage, may_count
 from clawdbot_model_gateway.formats.vendor_json import load_exactly, load_json
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.charsets import in_utf8
@@ -92,8 +92,8 @@ class ReplyDecoder(ABC):
         self._text = ReplyText(self._think_tags.of(model))
         self._guesses = self._think_tags.is_guess(model)
         self._usage: Usage | None = None
-        self._may_count = True
-        """Whether there may be counts in the record that was loaded last."""
+        self._may_count = self._may_fail = True
+        """Whether there may be counts, or an error, in the record that was loaded last."""
 
     @property
     def begun(self) -> bool:
@@ -104,7 +104,7 @@ class ReplyDecoder(ABC):
         """The JSON of a record, or of a whole response. ValueError if it is none."""
         if self.charset:
             data = in_utf8(data, self.charset)
-        self._may_count = any(mark in data for mark in MARKS)
+        self._may_count, self._may_fail = may_count(data), b'"error' in data
         if self.exact_marker and self.exact_marker in data:
             return load_exactly(data)
         return load_json(data)
@@ -171,14 +171,13 @@ class ReplyDecoder(ABC):
             return self._errors.from_payload({"error": text})
         return self._errors.from_unparsable(data, {})
 
-    @staticmethod
-    def _is_error(record: Mapping[str, Any], name: bytes) -> bool:
+    def _is_error(self, record: Mapping[str, Any], name: bytes) -> bool:
         """Whether a record is an error in place of a part of the reply, as it or its event's name says."""
-        return (
-            "error" in (record.get("type"), record.get("object"))
-            or (name != b"" and name.lower() in ERROR_EVENTS)
-            or reports_error(record)
-        )
+        if name and name.lower() in ERROR_EVENTS:
+            return True
+        if not self._may_fail:
+            return False
+        return "error" in (record.get("type"), record.get("object")) or reports_error(record)
 
     def _start(self, model: Any, out: list[Event]) -> None:
         """Adds the first event, once. `model` is what the reply calls the model, if it does."""
@@ -197,7 +196,7 @@ class ReplyDecoder(ABC):
         Raises:
             ModelError: the reason is an error.
         """
-        raw = reason_in(said)
+        raw = reason_in(said) if said else ""
         if with_content:
             # A vendor that goes on after a finish reason sends one with every piece.
             if not self.has_content:
@@ -222,7 +221,7 @@ class ReplyDecoder(ABC):
 
     def _take_usage(self, record: Mapping[str, Any]) -> None:
         """Takes what a record reports as totals so far. The largest count: some vendors end with zeros."""
-        for counts in find_usage(record) if self._may_count else ():
+        for counts in find_usage(record):
             if self._usage is None:
                 self._usage = Usage()
                 # Nobody sees it before the end, which a reply that is cancelled does not have.

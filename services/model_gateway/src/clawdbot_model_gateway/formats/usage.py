@@ -6,14 +6,12 @@ Servers that imitate one vendor's API, and proxies before others, pass on the co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from clawdbot.common.v1.usage_pb2 import Usage
 
 from clawdbot_model_gateway.formats.vendor_json import as_object, count_in
-
-MARKS: Final = (b"oken", b"eval_count", b'"timings"')
-"""What a record with counts contains. Nearly all records of a stream have none."""
 
 INPUT: Final = ("prompttoken", "inputtoken", "prompteval")
 OUTPUT: Final = (
@@ -34,6 +32,7 @@ OUTPUT_DETAILS: Final = ("completiontokensdetail", "outputtokensdetail", "candid
 NAMES: Final = frozenset({*INPUT, *OUTPUT, *CACHED, *WRITTEN, *REASONING, *INPUT_DETAILS, *OUTPUT_DETAILS})
 """What a report has at least one of. All names are as `_plain` makes them."""
 
+USUAL: Final = ("usage", "usageMetadata")
 HOLDERS: Final = ("message", "response", "delta")
 LISTS: Final = ("choices", "candidates")
 """Where in a record that is what describes the reply, besides the record itself."""
@@ -48,26 +47,34 @@ INNER: Final = ("usage", "tokens", "billed_units")
 """Where counts are in a field of a vendor's own: Groq, Cohere."""
 
 
+def may_count(data: bytes) -> bool:
+    """Whether a record may contain counts; quick, since nearly all records of a stream have none."""
+    return b"oken" in data or b"eval_count" in data or b'"timings"' in data
+
+
 def find_usage(record: Mapping[str, Any]) -> Iterator[Usage]:
-    """Every report in a record; each has totals of the reply so far."""
+    """The reports in a record, up to one that is whole; each has totals of the reply so far."""
+    if isinstance(timings := record.get("timings"), dict):
+        yield _decode_timings(timings)
     for place in _places(record):
         counts = _named(place)
         if not NAMES.isdisjoint(counts):
-            yield _decode(counts)
-    if isinstance(timings := record.get("timings"), dict):
-        yield _decode_timings(timings)
+            found = _decode(counts)
+            yield found
+            if found.input_tokens and found.output_tokens:
+                return
 
 
 def _places(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The objects that may count tokens."""
+    """The objects that may count tokens, the usual ones first."""
     yield record
+    yield from (each for name in USUAL if isinstance(each := record.get(name), dict))
     for holder in _holders(record):
         for name, place in holder.items():
             if isinstance(place, dict) and name not in CONTENT:
                 yield place
-                yield from (
-                    each for inner, each in place.items() if inner in INNER and isinstance(each, dict)
-                )
+                inner = (place[each] for each in INNER if each in place)
+                yield from (each for each in inner if isinstance(each, dict))
 
 
 def _holders(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -83,6 +90,7 @@ def _named(counts: Any) -> dict[str, Any]:
     return {_plain(name): value for name, value in as_object(counts).items()}
 
 
+@lru_cache(maxsize=1024)
 def _plain(name: str) -> str:
     """One name for "promptTokenCount", "prompt_token_count", "promptTokens" and "prompt_tokens"."""
     return name.lower().replace("_", "").removesuffix("count").removesuffix("s")
@@ -93,9 +101,8 @@ def _decode(counts: Mapping[str, Any]) -> Usage:
     prompt, completion = _details(counts, INPUT_DETAILS), _details(counts, OUTPUT_DETAILS)
     read = count_in(prompt, *CACHED) or count_in(counts, *CACHED)
     written = count_in(prompt, *WRITTEN) or count_in(counts, *WRITTEN)
-    if not written:
+    if not written and isinstance(kept := counts.get("cachecreation"), dict):
         # Some servers report only how much of it is kept for how long.
-        kept = as_object(counts.get("cachecreation"))
         written = sum(count_in(kept, name) for name in kept)
     reasoning = count_in(completion, *REASONING) or count_in(counts, *REASONING)
     input_tokens = count_in(counts, *INPUT) + count_in(counts, "tooluseprompttoken")
@@ -130,7 +137,7 @@ def _includes_cached(counts: Mapping[str, Any]) -> bool:
 def _details(counts: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     """What a half of the tokens is made of: an object, or Gemini's list."""
     found = next(filter(None, map(counts.get, names)), None)
-    return [*map(_named, found)] if isinstance(found, list) else _named(found)
+    return [*map(_named, found)] if isinstance(found, list) else _named(found) if found else {}
 
 
 def _audio(details: Any) -> int:

@@ -66,9 +66,11 @@ def as_object(value: Any) -> dict[str, Any]:
 
 def count_in(counts: Any, *names: str) -> int:
     """The first field of these names that is a count; 0 if there is none."""
-    if isinstance(counts, dict):
+    if counts and isinstance(counts, dict):
         for name in names:
             value = counts.get(name)
+            if value is None:
+                continue
             if type(value) is not int:
                 written = _COUNT.fullmatch(str(value)) if isinstance(value, float | str) else None
                 value = 0 if written is None else int(written[1])

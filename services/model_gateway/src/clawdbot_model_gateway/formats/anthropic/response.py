@@ -47,7 +47,8 @@ class ResponseDecoder(ReplyDecoder):
         """The event's name counts if its data contains no type."""
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
-        self._take_usage(event)
+        if self._may_count:
+            self._take_usage(event)
         if self._is_error(event, name):
             raise self._errors.from_payload(event)
         content = event.get("content")

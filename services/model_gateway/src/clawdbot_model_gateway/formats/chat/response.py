@@ -58,7 +58,8 @@ class ResponseDecoder(ReplyDecoder):
     def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
-        self._take_usage(chunk)
+        if self._may_count:
+            self._take_usage(chunk)
         if self._is_error(chunk, name):
             raise self._errors.from_payload(chunk)
         if "choices" not in chunk:
@@ -68,7 +69,8 @@ class ResponseDecoder(ReplyDecoder):
             return
         self._start(chunk.get("model"), out)
         for choice in choices:
-            self._decode_choice(choice, reason_in(choice.get("finish_reason")), out)
+            reason = choice.get("finish_reason")
+            self._decode_choice(choice, reason_in(reason) if reason else "", out)
 
     @override
     def finish(self, out: list[Event]) -> None:
@@ -90,10 +92,10 @@ class ResponseDecoder(ReplyDecoder):
 
     def _decode_choice(self, choice: dict[str, Any], reason: str, out: list[Event]) -> None:
         before = len(out)
-        delta = choice.get("delta")
+        delta, message = choice.get("delta"), choice.get("message")
         if isinstance(delta, dict):
             self._decode_delta(delta, out)
-        if isinstance(message := choice.get("message"), dict):
+        if isinstance(message, dict):
             if not (self.has_content or len(out) > before):
                 self._decode_delta(message, out, whole=bool(reason))
                 self._in_messages = len(out) > before
@@ -101,7 +103,7 @@ class ResponseDecoder(ReplyDecoder):
                 self._decode_delta(message, out)
             else:
                 self._decode_rest(message, out)
-        for holder in (choice, delta, message):
+        for holder in (choice, delta, message) if self._may_fail else ():
             if isinstance(holder, dict) and reports_error(holder):
                 raise self._errors.from_payload(holder)
         self._take_reason(reason, with_content=len(out) > before)

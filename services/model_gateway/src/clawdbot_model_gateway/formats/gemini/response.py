@@ -62,7 +62,8 @@ class ResponseDecoder(ReplyDecoder):
     def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
-        self._take_usage(chunk)
+        if self._may_count:
+            self._take_usage(chunk)
         if self._is_error(chunk, name):
             raise self._errors.from_payload(chunk)
         candidate, feedback = _first_candidate(chunk.get("candidates")), _field(chunk, "promptFeedback")

@@ -49,7 +49,8 @@ class ResponseDecoder(ReplyDecoder):
     def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("a line of the stream is not a JSON object")
-        self._take_usage(chunk)
+        if self._may_count:
+            self._take_usage(chunk)
         if self._is_error(chunk, name):
             raise self._errors.from_payload(_error_payload(chunk))
         message, done = chunk.get("message"), chunk.get("done")

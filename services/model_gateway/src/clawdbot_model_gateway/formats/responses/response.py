@@ -69,7 +69,8 @@ class ResponseDecoder(ReplyDecoder):
         """The event's name counts if its data contains no type."""
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
-        self._take_usage(event)
+        if self._may_count:
+            self._take_usage(event)
         kind = str(event.get("type") or name.decode("utf-8", "replace"))
         if isinstance(event.get("output"), list) and event.get("status"):
             # A whole response: from a server that does not stream.
