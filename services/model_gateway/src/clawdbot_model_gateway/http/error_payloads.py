@@ -39,6 +39,8 @@ _ECHO: Final = re.compile(
     r"[\s,\[]*(['\"](input|body|failed_generation)['\"]\s*:|\binput_value\s*=).*", re.DOTALL
 )
 """Where pydantic, in the words of vLLM and LiteLLM, begins to repeat what was sent, inside the message."""
+_IS_CODE: Final = re.compile(r"[A-Za-z]+(_[A-Za-z]+)+")
+"""A message that is nothing but a code."""
 _SUCCESS: Final = frozenset({"0", "200", "ok", "success"})
 """Codes of a response that reports success."""
 
@@ -69,10 +71,13 @@ def read_error(payload: Any) -> VendorError:
     error = _error_in(payload)
     codes = dict.fromkeys([*_codes(error), *(_codes(payload) if error is not payload else ())])
     status = _status(error) or _status(payload)
+    text = _text(error)
+    if _IS_CODE.fullmatch(text):
+        codes[text.lower()] = None
     parts: tuple[str, ...] = ()
     for code in codes:
         parts += (code, *(each for each in re.split(r"[.#:/]", code) if each != code))
-    return VendorError(parts, _text(error), status)
+    return VendorError(parts, text, status)
 
 
 def is_error(payload: Any) -> bool:

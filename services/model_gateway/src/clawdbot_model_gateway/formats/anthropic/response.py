@@ -41,6 +41,8 @@ class ResponseDecoder(ReplyDecoder):
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._blocks = ContentBlocks(names, self._text)
+        self._given: Any = None
+        """Content that came with the start of the reply: it counts if no other follows."""
 
     @override
     def decode(self, event: Any, name: bytes, out: list[Event]) -> None:
@@ -65,6 +67,8 @@ class ResponseDecoder(ReplyDecoder):
     @override
     def finish(self, out: list[Event]) -> None:
         self._start(None, out)
+        if isinstance(self._given, list) and not self.has_content:
+            self._decode_blocks(self._given, out)
         reason = FINISH_REASON_TRUNCATED
         if self.ended:
             reason = meaning(self.finish_reason)
@@ -80,11 +84,15 @@ class ResponseDecoder(ReplyDecoder):
     def _decode_message(self, message: Mapping[str, Any], content: list[Any], out: list[Event]) -> None:
         """A whole reply: from a server that does not stream, or that ends a stream by repeating it."""
         self._decode_event({"type": "message_start", "message": message}, out)
-        for index, block in enumerate([] if self.has_content else content):
-            self._decode_event({"type": "content_block_start", "index": index, "content_block": block}, out)
-            self._decode_event({"type": "content_block_stop", "index": index}, out)
+        if not self.has_content:
+            self._decode_blocks(content, out)
         self._decode_event({"type": "message_delta", "delta": message}, out)
         self.ended = True
+
+    def _decode_blocks(self, content: list[Any], out: list[Event]) -> None:
+        for index, block in enumerate(content):
+            self._decode_event({"type": "content_block_start", "index": index, "content_block": block}, out)
+            self._decode_event({"type": "content_block_stop", "index": index}, out)
 
     def _decode_event(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """Decodes one event. Ignores unknown types, as the vendor asks of its clients."""
@@ -104,6 +112,7 @@ class ResponseDecoder(ReplyDecoder):
                 raise self._errors.from_payload(delta)
             self._take_reason(delta.get("stop_reason"), with_content=False)
         elif kind == "message_stop":
+            self._take_reason(event.get("stop_reason"), with_content=False)
             self.ended = True
         if content:
             self._start(None, out)
@@ -114,6 +123,8 @@ class ResponseDecoder(ReplyDecoder):
         if reports_error(message):
             raise self._errors.from_payload(message)
         self._start(message.get("model"), out)
+        self._given = message.get("content") or self._given
+        self._take_reason(message.get("stop_reason"), with_content=False)
 
 
 def _block_index(index: Any) -> int:

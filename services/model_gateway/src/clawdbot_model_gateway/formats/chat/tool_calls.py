@@ -16,12 +16,11 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner
-from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_text
+from clawdbot_model_gateway.formats.tool_call import PLACEHOLDER_TEXTS, CallIds, added_by, call_from_text
 from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly
 
 ARGUMENTS: Final = ("arguments", "parameters", "input", "args")
 """Fields of the arguments: OpenAI's, and of servers that pass on what other APIs or the models write."""
-NO_ARGUMENTS: Final = frozenset({"", "{}", "null"})
 
 
 class _PartialCall:
@@ -37,7 +36,7 @@ class _PartialCall:
         self.wire_name = ""
         self.arguments = ""
         self.placeholder = ""
-        """What may stand for no arguments, or for those that follow: some proxies begin with {}."""
+        """A fragment that counts if no others follow."""
         self.text = TextJoiner()
         self.signature = b""
         self.guessed_index: Any = None
@@ -144,10 +143,8 @@ class ToolCallAccumulator:
         call.signature = call.signature or thought_signatures.in_extra_content(fragment)
         if name:
             self._add_name(call, name, out)
-        if call.arguments.startswith("{") and arguments.startswith(call.arguments):
-            # No object goes on as it began: the arguments grow, or are repeated.
-            arguments = arguments[len(call.arguments) :]
-        if not call.arguments and arguments in NO_ARGUMENTS:
+        arguments = added_by(arguments, call.arguments)
+        if not call.arguments and arguments in PLACEHOLDER_TEXTS:
             call.placeholder = call.placeholder or arguments
         else:
             self._add_arguments(call, call.text.add(arguments), out)

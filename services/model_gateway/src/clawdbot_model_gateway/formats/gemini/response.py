@@ -23,7 +23,7 @@ from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_json
-from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in, dump_exactly
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.error_payloads import reports_error
 
@@ -54,6 +54,8 @@ class ResponseDecoder(ReplyDecoder):
         super().__init__(model, warnings, errors, think_tags)
         self._names = names
         self._calls = 0
+        self._made: list[tuple[Any, str, str]] = []
+        """Id, name and arguments of each call."""
         self._ids = CallIds("call")
         self._broken_call = False
         self._block_reason = ""
@@ -66,6 +68,8 @@ class ResponseDecoder(ReplyDecoder):
             self._take_usage(chunk)
         if self._is_error(chunk, name):
             raise self._errors.from_payload(chunk)
+        if "candidates" not in chunk and isinstance(chunk.get("response"), dict):
+            chunk = chunk["response"]  # as Google's Code Assist API wraps it
         candidate, feedback = _first_candidate(chunk.get("candidates")), _field(chunk, "promptFeedback")
         if candidate is not None or feedback:
             self._start(_field(chunk, "modelVersion"), out)
@@ -92,8 +96,8 @@ class ResponseDecoder(ReplyDecoder):
 
     def _decode_candidate(self, candidate: Mapping[str, Any], out: list[Event]) -> None:
         before = len(out)
-        for content in _objects(candidate.get("content")):
-            for part in _objects(content.get("parts")):
+        for content in _objects(candidate.get("content"), "parts"):
+            for part in _objects(content.get("parts"), "text"):
                 self._decode_part(part, out)
         if reports_error(candidate):
             raise self._errors.from_payload(candidate)
@@ -107,8 +111,8 @@ class ResponseDecoder(ReplyDecoder):
             self._decode_call(as_object(call), signature, out)
             return
         text = as_string(part.get("text"))
-        if part.get("thought") is True:
-            self._text.add_reasoning(text, out, signature)
+        if (thought := part.get("thought")) and thought != "false":
+            self._text.add_reasoning(text or as_string(thought), out, signature)
             return
         self._text.add(text, out)
         if signature:
@@ -121,6 +125,10 @@ class ResponseDecoder(ReplyDecoder):
         if not name:
             self._broken_call = True
             return
+        key = call.get("id"), name, dump_exactly(arguments)
+        if key[0] and key in self._made:
+            return  # The same call once more.
+        self._made.append(key)
         index = self._calls
         self._calls += 1
         call_id = self._ids.unique(call.get("id"))
@@ -144,6 +152,11 @@ def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:
     return next((each for each in _objects(candidates) if count_in(each, "index") == 0), None)
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a list, or the only one: some servers that imitate the API leave out a list of one."""
-    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
+def _objects(value: Any, text_field: str = "") -> list[dict[str, Any]]:
+    """The objects of a list, or the only one: some servers that imitate the API leave out a list of one.
+
+    Some also send a text in place of an object that has nothing but this field.
+    """
+    values = value if isinstance(value, list) else [value]
+    texts = ({text_field: each} if text_field and isinstance(each, str) else each for each in values)
+    return [each for each in texts if isinstance(each, dict)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_MODEL_ERROR,
@@ -15,14 +15,17 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import BackendFailed, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
+from clawdbot_model_gateway.formats.chat.tool_calls import ARGUMENTS, ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.finish_reasons import meaning
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.tool_call import PLACEHOLDERS
-from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, dump_exactly
 from clawdbot_model_gateway.http import ErrorMapper
+
+THINKING: Final = ("thinking", "reasoning", "reasoning_content")
+"""Ollama's field, and those of servers that imitate it."""
 
 
 class ResponseDecoder(ReplyDecoder):
@@ -84,7 +87,12 @@ class ResponseDecoder(ReplyDecoder):
         self._end_reply(reason, out)
 
     def _decode_message(self, message: dict[str, Any], out: list[Event]) -> None:
-        thinking, content = as_string(message.get("thinking")), as_string(message.get("content"))
+        thinking = next((said for name in THINKING if (said := as_string(message.get(name)))), "")
+        content = message.get("content")
+        if isinstance(content, list):
+            # Of servers that imitate the API, in Chat Completions' parts.
+            content = "".join(as_string(as_object(part).get("text")) for part in content)
+        content = as_string(content)
         if thinking:
             self._text.add_reasoning(thinking, out)
         if content:
@@ -109,8 +117,8 @@ def _chat_tool_call(call: Any) -> Any:
     """
     if not isinstance(call, dict) or not isinstance(function := call.get("function"), dict):
         return call
-    arguments = function.get("arguments")
-    if arguments in PLACEHOLDERS:
-        arguments = {}
+    arguments: Any = next(
+        (function[each] for each in ARGUMENTS if function.get(each) not in PLACEHOLDERS), {}
+    )
     text = arguments if isinstance(arguments, str) else dump_exactly(arguments)
     return {"id": call.get("id"), "function": {"name": function.get("name"), "arguments": text}}

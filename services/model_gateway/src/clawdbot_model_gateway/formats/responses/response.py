@@ -28,6 +28,7 @@ from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.output_items import OutputItems
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
+from clawdbot_model_gateway.formats.vendor_json import as_string
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.error_payloads import reports_error
 
@@ -72,10 +73,11 @@ class ResponseDecoder(ReplyDecoder):
         if self._may_count:
             self._take_usage(event)
         kind = str(event.get("type") or name.decode("utf-8", "replace"))
-        if isinstance(event.get("output"), list) and event.get("status"):
+        output = event.get("output")
+        if isinstance(output, list) and not event.get("type") and (output or event.get("status")):
             # A whole response: from a server that does not stream.
             self._start(_model_of(event), out)
-            self._end(event, "", out)
+            self._end(event, "completed", out)
             return
         if self._is_error(event, name) and not (self.has_content and kind.startswith("response.")):
             raise self._errors.from_payload(event)
@@ -126,8 +128,13 @@ class ResponseDecoder(ReplyDecoder):
         response = response if isinstance(response, dict) else {}
         before = len(out)
         self._items.final_output(response.get("output"), out)
+        if len(out) == before and not self.has_content:
+            # Some servers send only what OpenAI's clients make of it.
+            self._text.add(as_string(response.get("output_text")), out)
         self.has_content = self.has_content or len(out) > before
         status = str(response.get("status") or event_status)
+        if status not in TERMINAL_STATUSES and not self.has_content:
+            return  # The reply has not begun.
         error = response.get("error")
         if reports_error(response) and not self.has_content and status != "incomplete":
             raise self._errors.from_payload(response)
@@ -169,6 +176,10 @@ _EVENT_HANDLERS: Final[Mapping[str, EventHandler]] = {
     **_text_handlers("refusal", "refusal"),
     **_text_handlers("reasoning_summary_text", "summary_text"),
     **_text_handlers("reasoning_text", "reasoning_text"),
+    # Older names, which vLLM and others still send.
+    **_text_handlers("reasoning_summary", "summary_text"),
+    **_text_handlers("reasoning", "reasoning_text"),
+    "response.content_part.done": OutputItems.part_done,
 }
 """Type of an event → its handler. Events of parts and of the vendor's own tools have no counterpart here."""
 
