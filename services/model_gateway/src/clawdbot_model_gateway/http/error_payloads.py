@@ -41,6 +41,8 @@ _ECHO: Final = re.compile(
 """Where pydantic, in the words of vLLM and LiteLLM, begins to repeat what was sent, inside the message."""
 _IS_CODE: Final = re.compile(r"[A-Za-z]+(_[A-Za-z]+)+")
 """A message that is nothing but a code."""
+_RAISED: Final = re.compile(r"\blitellm\.(\w{1,40})")
+"""The exception that LiteLLM names in its messages."""
 _SUCCESS: Final = frozenset({"0", "200", "ok", "success"})
 """Codes of a response that reports success."""
 
@@ -72,6 +74,7 @@ def read_error(payload: Any) -> VendorError:
     codes = dict.fromkeys([*_codes(error), *(_codes(payload) if error is not payload else ())])
     status = _status(error) or _status(payload)
     text = _text(error)
+    codes |= dict.fromkeys(found.lower() for found in _RAISED.findall(text))
     if _IS_CODE.fullmatch(text):
         codes[text.lower()] = None
     parts: tuple[str, ...] = ()
