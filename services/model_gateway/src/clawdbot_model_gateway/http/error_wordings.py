@@ -108,7 +108,8 @@ MEDIA_WORDINGS: Final = (
     r"(failed|unable|could not|cannot)\b.{0,6} (download|fetch|retriev|load)\w* (the |an? )?(image|audio)\b",
     r"\b(image|audio|video|pdf|document)s?\b.{0,40}\b(exceeds?|too (large|big|long|small)|larger than)\b",
     r"\bat most \d+ (image|audio|video)|too many (images|audio|videos|documents|pdf)",
-    r"(\bonly|must be) base64.{0,12}\bimages?\b|(not|n't) (appear to )?(be |point to )?an? valid image|invalid image",
+    r"(\bonly|must be) base64.{0,12}\bimages?\b|invalid image",
+    r"(not|n't) (appear to )?(be |point to )?an? valid image",
     r"\b(image|audio|video|document)\b.{0,80}\b(media|mime).?types?\b|\bappears to be an? image",
 )
 """How vendors say that they do not take a medium in the form in which it was sent."""
@@ -120,7 +121,8 @@ FEATURE_WORDINGS: Final = (
     r"\btool_choice\b.{0,60}\b(incompatible|forces)\b",
     r"tool choice requires --",  # vLLM, started without it
     r"(not|n't) support (\w+ )?['`\"]?(json.?schema|response.?format|structured outputs?)\b",
-    r"\b(response.?format|structured outputs?)\b.{0,30}\b(is|are) (unavailable|not supported (by|with|for) th(is|e) model)",
+    r"\b(response.?format|structured outputs?)\b.{0,30}\b(is|are) not supported (by|with|for) th(is|e) model",
+    r"\bresponse.?format\b.{0,30}\bis unavailable",
 )
 """How vendors say that this model lacks what others have."""
 
