@@ -151,7 +151,7 @@ async def test_tokens_are_counted_for_the_request_as_it_would_be_sent(provider, 
     assert counted.items() <= backend.last.items()
 
 
-@pytest.mark.parametrize("body", [{}, [], {"input_tokens": "4"}, {"input_tokens": -1}])
+@pytest.mark.parametrize("body", [{}, [], {"input_tokens": "four"}, {"input_tokens": -1}])
 async def test_an_invalid_count_is_a_protocol_violation(provider, backend, body):
     backend.will(whole(body))
     with pytest.raises(ProtocolViolation, match="returned no token count"):

@@ -17,6 +17,7 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed, RateLimited
 from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.errors import InvalidRequest
+from structlog.testing import capture_logs
 
 from tests.support.cached_gateway import (
     BYPASS,
@@ -85,6 +86,19 @@ async def test_an_error_goes_to_all_and_each_moves_on(tmp_path):
     assert {each.retry_after for each in faults} == {7.0}
     assert {text(each.result()) for each in both} == {"from b"}
     assert (len(backend.asked), len(b.asked)) == (1, 1)
+
+
+async def test_the_log_has_one_line_for_a_failure_that_calls_share(tmp_path):
+    gate = asyncio.Event()
+    async with cached(tmp_path, [gate, RateLimited("busy")]) as (served, _):
+        request = asks(model="chat", cache=USE)
+        with capture_logs() as log:
+            async with asyncio.TaskGroup() as group:
+                calls = [group.create_task(served.client.fault(request)) for _ in range(5)]
+                await until(lambda: followers(served) == 5)
+                gate.set()
+    assert {each.result().reason for each in calls} == {"BACKEND_RATE_LIMITED"}
+    assert sum(line["event"] == "attempt_failed" for line in log) == 1
 
 
 async def test_an_error_in_the_middle_ends_all_streams(tmp_path):

@@ -184,7 +184,7 @@ async def test_the_vendor_counts_tokens(provider, backend):
     assert "max_tokens" not in backend.last
 
 
-@pytest.mark.parametrize("answer", [{}, [], {"input_tokens": "9"}, {"input_tokens": -1}])
+@pytest.mark.parametrize("answer", [{}, [], {"input_tokens": "nine"}, {"input_tokens": -1}])
 async def test_an_invalid_count_is_a_protocol_violation(provider, backend, answer):
     backend.will(whole(answer))
     with pytest.raises(ProtocolViolation):

@@ -21,6 +21,7 @@ from clawdbot_model_gateway.formats.record_parsers import parser_of
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.sse import EventParser
 from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, Response, stream_events
+from clawdbot_model_gateway.http.charsets import charset_of
 from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
 
 
@@ -113,7 +114,7 @@ class HttpProvider(Provider):
         if self.always_streams:
             async with aclosing(self.stream(request, model)) as events:
                 return [event async for event in events]
-        response, decoder = await self._send(request, model, stream=False)
+        response, decoder = await self._ask(request, model, stream=False)
         return self._decode_whole(decoder, await self._pool.read(response), response)
 
     @override
@@ -139,8 +140,16 @@ class HttpProvider(Provider):
             InvalidRequest: the request is strict, and the backend does not support one of its fields.
         """
 
+    async def _ask(
+        self, request: GenerateRequest, model: str, *, stream: bool
+    ) -> tuple[Response, ReplyDecoder]:
+        """As `_send`; the decoder knows the response's character set."""
+        response, decoder = await self._send(request, model, stream=stream)
+        decoder.charset = charset_of(response.headers.get("content-type", ""))
+        return response, decoder
+
     async def _open_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
-        response, decoder = await self._send(request, model, stream=True)
+        response, decoder = await self._ask(request, model, stream=True)
         return OpenResponse(
             response,
             JsonStreamDecoder(EventParser(), decoder),

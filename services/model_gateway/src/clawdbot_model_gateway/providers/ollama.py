@@ -131,7 +131,7 @@ class OllamaProvider(HttpProvider, Embedder):
 
     @override
     async def _open_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
-        response, decoder = await self._send(request, model, stream=True)
+        response, decoder = await self._ask(request, model, stream=True)
         return OpenResponse(response, JsonStreamDecoder(LineOrEventParser(), decoder), content_type=None)
 
     @override
