@@ -204,6 +204,7 @@ def main(module: str) -> None:
     count_messages()
     count_in_process()
     count_engine()
+    socketserver.TCPServer.allow_reuse_address = True  # the port is reserved for it
     answers = socketserver.TCPServer(("127.0.0.1", int(os.environ[PORT_VARIABLE])), _Answer)
     threading.Thread(target=answers.serve_forever, daemon=True).start()
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -82,9 +82,8 @@ async def test_an_error_that_an_operator_can_fix_is_one_sentence_and_exit_code_2
                 assert await process.ended() == 2
                 assert sentence in process.log()
                 assert "Traceback" not in process.log()
-                # On a busy machine the watchdog may have written as well: lines, and at last stacks.
-                told = process.log().partition("Timeout (")[0].splitlines()
-                told = [line for line in told if "event_loop_" not in line]
+                # On a busy machine the watchdog may have written a line as well.
+                told = [line for line in process.log().splitlines() if "event_loop_" not in line]
                 assert len(told) == 1
 
 

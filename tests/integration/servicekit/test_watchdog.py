@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import urllib.request
 
 import pytest
@@ -67,8 +69,31 @@ async def test_the_stacks_are_logged_while_no_python_thread_can_run(tmp_path):
 async def test_a_loop_that_is_only_busy_is_not_called_blocked(tmp_path):
     async with trial_process(tmp_path) as process:
         await process.serving()
+        before = events(process, "event_loop_blocked")
         async with process.channel() as channel:
             stub = tool_service_pb2_grpc.ToolServiceStub(channel)
             call = stub.InvokeTool(invoke("stick", how="sleep", seconds=0.5, ticks=3))
             assert len([event async for event in call]) == 4
-        assert events(process, "event_loop_blocked") == []
+        assert events(process, "event_loop_blocked") == before
+
+
+SLOW_END = """
+import asyncio, sys, time
+from clawdbot_servicekit import watchdog
+watchdog.FROZEN_AFTER = 1
+
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(3)
+
+async def main():
+    watchdog.Watchdog()
+
+sys.slow = Slow()
+asyncio.run(main())
+"""
+
+
+def test_an_interpreter_that_takes_long_to_end_is_not_called_frozen():
+    done = subprocess.run([sys.executable, "-c", SLOW_END], check=True, capture_output=True, timeout=60)
+    assert done.stderr == b""

@@ -7,6 +7,7 @@ place, and after a signal the guard (guard.py) or the supervisor ends the proces
 from __future__ import annotations
 
 import asyncio
+import atexit
 import faulthandler
 import math
 import os
@@ -50,12 +51,19 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._exit_at = math.inf
+        self._over = False
+        atexit.register(self._end)
         self._beat()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def end_within(self, seconds: float) -> None:
         """Ends the process within so many seconds, for good. Safe in threads and signal handlers."""
         self._exit_at = min(self._exit_at, time.monotonic() + seconds)
+
+    def _end(self) -> None:
+        """The interpreter ends, and this thread with it: a machine that is slow at that has not frozen it."""
+        self._over = True
+        faulthandler.cancel_dump_traceback_later()
 
     def _beat(self) -> None:
         self._beaten_at = time.monotonic()
@@ -71,6 +79,8 @@ class Watchdog:
             if now >= rearm_at:
                 faulthandler.dump_traceback_later(FROZEN_AFTER)
                 rearm_at = now + REARM_INTERVAL
+                if self._over:
+                    faulthandler.cancel_dump_traceback_later()
             beaten_at = self._beaten_at
             if stalled is not None and beaten_at > stalled:
                 _log("event_loop_unblocked", seconds=round(beaten_at - stalled, 3))
