@@ -17,6 +17,15 @@ from contextlib import asynccontextmanager
 TIMEOUT = 60.0
 """Seconds for a text to appear on a busy machine."""
 
+IN_TERMINAL = """
+import fcntl, runpy, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""Runs a module with its input as the terminal that controls it. It does so itself: a function that runs
+between fork and exec may end the program, where another thread of this process uses gRPC."""
+
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78]")
 """Moves the cursor or changes colours."""
 
@@ -88,24 +97,23 @@ class Terminal:
 
 @asynccontextmanager
 async def terminal(
-    *arguments: str, environment: Mapping[str, str] | None = None, columns: int = 100
+    *arguments: str, environment: Mapping[str, str] | None = None, columns: int = 100, rows: int = 40
 ) -> AsyncIterator[Terminal]:
     """Runs `python -m arguments…` in a terminal until the block ends."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     # The terminal tells its size, not the environment; pytest-xdist sets COLUMNS in its workers.
     variables = {**os.environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", **(environment or {})}
     for name in ("COLUMNS", "LINES"):
         variables.pop(name, None)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *arguments),
+        *(sys.executable, "-c", IN_TERMINAL, *arguments),
         stdin=slave,
         stdout=slave,
         stderr=slave,
         # Nothing answers when prompt_toolkit asks for the position of the cursor.
         env=variables,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(slave)
     try:
