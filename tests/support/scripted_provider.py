@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.generation import Generation
@@ -88,6 +89,14 @@ class FakeProvider:
             self.open -= 1
 
 
+def hold_replies(backend: Backend, text: str = "yes") -> asyncio.Event:
+    """Has a backend begin its replies, and go on with the text when the event is set."""
+    held = asyncio.Event()
+    begin, *rest = says(text)
+    backend.provider = FakeProvider([begin, held, *rest])
+    return held
+
+
 class FakeHooks:
     """Records its calls; refuses with `refusal`."""
 
@@ -95,6 +104,9 @@ class FakeHooks:
         self.gated: list[Any] = []
         self.observed: list[Any] = []
         self.refusal: Exception | None = None
+
+    def gates(self, point) -> bool:
+        return True
 
     async def gate(self, subject) -> None:
         self.gated.append(subject)
@@ -106,6 +118,26 @@ class FakeHooks:
 
     def observe(self, subject) -> None:
         self.observed.append(subject)
+
+
+async def streamed(generation: Generation, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+    """The events of a reply, each sent once the last was taken; closing it cancels the call."""
+    sent: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    async def send(event: Event) -> None:
+        sent.put_nowait(event)
+        await sent.join()
+
+    call = asyncio.create_task(generation.stream(request, send))
+    call.add_done_callback(lambda _: sent.put_nowait(None))
+    try:
+        while (event := await sent.get()) is not None:
+            yield event
+            sent.task_done()
+        await call
+    finally:
+        call.cancel()
+        await asyncio.wait([call])
 
 
 class Bench:
@@ -135,6 +167,10 @@ class Bench:
         self.generation = Generation(
             self.router, self.backends, hooks=self.hooks, limits=RequestLimits(), draw=draw
         )
+
+    def stream(self, request: GenerateRequest) -> AsyncGenerator[Event, None]:
+        """The events of a streamed reply."""
+        return streamed(self.generation, request)
 
     @property
     def done(self) -> dict[str, Any]:

@@ -79,6 +79,6 @@ async def answer(bench, request=None, rpc="stream"):
     request = request or asks("Who?", response_format=schema_format())
     if rpc == "generate":
         return await bench.generation.generate(request)
-    events_seen = await collect(bench.generation.stream(request))
+    events_seen = await collect(bench.stream(request))
     check_grammar(events_seen)
     return accumulate(events_seen)

@@ -17,15 +17,6 @@ from contextlib import asynccontextmanager
 TIMEOUT = 60.0
 """Seconds for a text to appear on a busy machine."""
 
-IN_TERMINAL = """
-import fcntl, runpy, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-sys.argv = sys.argv[1:]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-"""
-"""Runs a module with its input as the terminal that controls it. It does so itself: a function that runs
-between fork and exec may end the program, where another thread of this process uses gRPC."""
-
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78]")
 """Moves the cursor or changes colours."""
 
@@ -107,7 +98,9 @@ async def terminal(
     for name in ("COLUMNS", "LINES"):
         variables.pop(name, None)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", IN_TERMINAL, *arguments),
+        # The first terminal that the leader of a session opens controls it. A function that did so between
+        # fork and exec would run with locks that gRPC's threads hold in this process.
+        *("/bin/sh", "-c", 'exec "$@" <> "$0"', os.ttyname(slave), sys.executable, "-m", *arguments),
         stdin=slave,
         stdout=slave,
         stderr=slave,

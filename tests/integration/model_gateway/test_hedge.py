@@ -50,11 +50,11 @@ async def test_a_slow_backend_is_overtaken(tmp_path, a, b, rpc, mode):
             a.will(HOLD)
             began = time.monotonic()
             reply = await served.client.run(asks(str(began), cache=CachePolicy(mode=mode)), rpc, seconds=60)
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 30
             assert backend_of(reply) == "b"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await a.gone.wait()
-            assert served.idle
+            await until(lambda: served.idle)
         assert hedges_of(served) == 3
 
 
@@ -68,9 +68,9 @@ async def test_the_first_one_may_still_win(tmp_path, a, b, rpc):
         await b.busy.wait()
         held.set()
         assert backend_of(await call) == "a"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await b.gone.wait()
-        assert served.idle
+        await until(lambda: served.idle)
 
 
 async def test_the_winner_streams_on(tmp_path, a, b):
@@ -116,7 +116,7 @@ async def test_a_call_that_is_cancelled_leaves_both(tmp_path, a, b):
             await asyncio.gather(a.busy.wait(), b.busy.wait())
             call.cancel()
             await asyncio.gather(reader, return_exceptions=True)
-            await until(lambda count=number + 1: a.left == b.left == count, seconds=5)
+            await until(lambda count=number + 1: a.left == b.left == count)
             await until(lambda: served.idle)
 
 
@@ -134,8 +134,8 @@ async def test_both_are_paid_for_once():
     slow = FakeProvider([events.started("m"), events.usage(reported), WAIT])
     racing = bench(slow, FakeProvider(says("from b")))
     alone = Bench(TARGETS, a=FakeProvider(says("from b")), b=FakeProvider())
-    assert text_of(await collect(racing.generation.stream(asks()))) == "from b"
-    await collect(alone.generation.stream(asks()))
+    assert text_of(await collect(racing.stream(asks()))) == "from b"
+    await collect(alone.stream(asks()))
     assert racing.done["input_tokens"] == alone.done["input_tokens"] + 9
     assert racing.done["output_tokens"] == alone.done["output_tokens"]
     assert (racing.done["target"], racing.done["attempts"], racing.done["outcome"]) == ("b/m", 2, "STOP")
@@ -146,7 +146,7 @@ async def test_both_are_paid_for_once():
 async def test_where_both_fail_the_error_names_both():
     gate = asyncio.Event()
     racing = bench(FakeProvider([gate, RateLimited("full")]), FakeProvider([BackendAuth("no")]))
-    call = asyncio.create_task(collect(racing.generation.stream(asks())))
+    call = asyncio.create_task(collect(racing.stream(asks())))
     await until(lambda: racing.providers["b"].asked)
     gate.set()
     with pytest.raises(RateLimited) as failed:
@@ -158,7 +158,7 @@ async def test_where_both_fail_the_error_names_both():
 async def test_a_request_that_one_refuses_is_refused_and_the_other_is_left():
     racing = bench(FakeProvider([WAIT]), FakeProvider([RequestRefused("no")]))
     with pytest.raises(RequestRefused):
-        await collect(racing.generation.stream(asks()))
+        await collect(racing.stream(asks()))
     assert racing.idle
 
 

@@ -26,6 +26,7 @@ from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired, InvalidRequest
 
 from tests.support.generate_requests import asks, check_grammar, collect, finish_of, text_of
+from tests.support.redis_server import until
 from tests.support.scripted_provider import WAIT, Bench, FakeProvider, says
 
 CHAIN = {"default": (Target("a", "m"), Target("b", "m", fallback=True))}
@@ -36,7 +37,7 @@ async def answer(bench, request=None, rpc="stream"):
     request = request or asks()
     if rpc == "generate":
         return await bench.generation.generate(request)
-    seen = await collect(bench.generation.stream(request))
+    seen = await collect(bench.stream(request))
     check_grammar(seen)
     return accumulate(seen)
 
@@ -77,7 +78,7 @@ async def test_an_error_before_any_content_moves_on_to_the_next_target(rpc, erro
 
 async def test_a_stream_reports_its_attempt_and_starts_once():
     bench = Bench(CHAIN, a=broken(RateLimited("x")), b=FakeProvider(says("from b")))
-    seen = await collect(bench.generation.stream(asks()))
+    seen = await collect(bench.stream(asks()))
     check_grammar(seen)
     assert (seen[0].started.backend, seen[0].started.attempt) == ("b", 2)
 
@@ -97,7 +98,7 @@ REPORTED = Usage(input_tokens=9, provenance=UsageProvenance.USAGE_PROVENANCE_REP
 async def test_what_is_not_content_does_not_commit_to_a_backend(before):
     """Some backends report usage, or send empty deltas, and then fail."""
     bench = Bench(CHAIN, a=broken(*before, RateLimited("x")), b=FakeProvider(says("from b")))
-    seen = await collect(bench.generation.stream(asks()))
+    seen = await collect(bench.stream(asks()))
     check_grammar(seen)
     assert (text_of(seen), seen[0].started.attempt) == ("from b", 2)
 
@@ -115,7 +116,7 @@ async def test_what_is_not_content_does_not_commit_to_a_backend(before):
 async def test_the_first_content_commits_to_its_backend(content):
     bench = Bench(CHAIN, a=broken(content, RateLimited("x")), b=FakeProvider(says("from b")))
     with pytest.raises(RateLimited):
-        await collect(bench.generation.stream(asks()))
+        await collect(bench.stream(asks()))
     assert bench.providers["b"].asked == []
 
 
@@ -148,7 +149,7 @@ async def test_an_error_after_content_ends_the_stream():
     bench = Bench(CHAIN, a=broken(events.text_delta("well"), BackendFailed("x")), b=FakeProvider())
     seen = []
     with pytest.raises(BackendFailed):  # noqa: PT012 - what comes before is what counts
-        async for event in bench.generation.stream(asks()):
+        async for event in bench.stream(asks()):
             seen.append(event)  # noqa: PERF401 - a comprehension would lose it
     assert text_of(seen) == "well"
     assert bench.providers["b"].asked == []
@@ -209,12 +210,30 @@ async def test_a_stream_that_is_closed_early_frees_its_slot_once():
     bench = Bench(
         CHAIN, a=FakeProvider([events.started("m"), events.text_delta("a"), WAIT]), b=FakeProvider()
     )
-    async with aclosing(bench.generation.stream(asks())) as stream:
+    async with aclosing(bench.stream(asks())) as stream:
         async for event in stream:
             if event.WhichOneof("event") == "text_delta":
                 break
     assert bench.idle
     assert len(bench.hooks.observed) == 1
+
+
+async def test_a_reply_that_nobody_takes_any_more_is_broken_off_and_costs_what_was_sent():
+    bench = Bench(CHAIN, a=FakeProvider(says("one", "two", "three")), b=FakeProvider())
+    sent = []
+
+    async def send(event):
+        if len(sent) == 2:
+            raise ConnectionError("the stream is closed")
+        sent.append(event)
+
+    with pytest.raises(ConnectionError):
+        await bench.generation.stream(asks(), send)
+    assert text_of(sent) == "one"
+    assert (bench.done["outcome"], bench.done["attempts"]) == ("CANCELLED", 1)
+    assert bench.done["output_tokens"] > 0
+    assert bench.providers["b"].asked == []
+    assert bench.idle
 
 
 # Slots
@@ -226,8 +245,7 @@ async def test_requests_beyond_a_backends_concurrency_wait_for_a_slot(rpc):
     first = asyncio.create_task(answer(bench, rpc=rpc))
     await bench.providers["a"].waiting.wait()
     second = asyncio.create_task(answer(bench, rpc=rpc))
-    await asyncio.sleep(0.01)
-    assert bench.backends["a"].in_flight == 2
+    await until(lambda: bench.backends["a"].in_flight == 2)
     assert bench.providers["a"].asked == ["m"]
     first.cancel()
     assert text_of_reply(await second) == "yes"
@@ -239,7 +257,7 @@ async def test_a_request_that_is_cancelled_while_it_waits_takes_no_slot():
     first = asyncio.create_task(answer(bench))
     await bench.providers["a"].waiting.wait()
     waiting = [asyncio.create_task(answer(bench)) for _ in range(3)]
-    await asyncio.sleep(0.01)
+    await until(lambda: bench.backends["a"].in_flight == 4)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -341,7 +359,4 @@ async def test_weights_share_the_requests_and_fallbacks_get_none():
     aliases = {"default": (Target("a", "m"), Target("b", "m"), Target("c", "m", fallback=True))}
     bench = Bench(aliases, lambda: next(draws), a=FakeProvider(), b=FakeProvider(), c=FakeProvider())
     assert [(await answer(bench)).backend for _ in range(2)] == ["a", "b"]
-    assert (
-        finish_of(await collect(Bench(CHAIN, a=FakeProvider(), b=FakeProvider()).generation.stream(asks())))
-        == "stop"
-    )
+    assert finish_of(await collect(Bench(CHAIN, a=FakeProvider(), b=FakeProvider()).stream(asks()))) == "stop"

@@ -217,7 +217,7 @@ async def test_a_switch_takes_effect_for_the_next_request(admin, bench):
 
 
 async def test_a_stream_in_flight_stays_on_its_backend(admin, bench):
-    stream = bench.generation.stream(asks(model="chat"))
+    stream = bench.stream(asks(model="chat"))
     first = await anext(stream)
     await admin.switch_model(switch("chat", "b/vendor/x"))
     rest = [event async for event in stream]

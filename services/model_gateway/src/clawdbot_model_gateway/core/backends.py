@@ -20,7 +20,7 @@ from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.regular_files import FileStates
 
-from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.drains import DrainStore
 from clawdbot_model_gateway.core.errors import (
     BackendDraining,

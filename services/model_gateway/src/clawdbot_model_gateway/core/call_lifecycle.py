@@ -65,7 +65,8 @@ class CallLifecycle:
             LimitsUnavailable: nothing can be counted, and the policy is to refuse calls then.
         """
         targets = await self._router.route(request, self._draw)
-        await self._hooks.gate(_subject(BEFORE_GENERATE, request))
+        if self._hooks.gates(BEFORE_GENERATE):
+            await self._hooks.gate(_subject(BEFORE_GENERATE, request))
         if self._accounts is None:
             return RequestAttempts(request, targets, partial(self._report, None))
         targets, admission = await self._accounts.admit(request, targets, input_tokens, uses_cache)
@@ -83,13 +84,16 @@ class CallLifecycle:
         for each in attempts.made:
             self._router.backend_of(each.target).traffic.count(each)
         last = attempts.last
-        annotate(
-            model=attempts.request.model or DEFAULT_ALIAS, target=last.target_name, outcome=attempts.outcome
-        )
+        fields: dict[str, object] = {
+            "model": attempts.request.model or DEFAULT_ALIAS,
+            "target": last.target_name,
+            "outcome": attempts.outcome,
+        }
         if last.first_content is not None:
-            annotate(first_content_ms=round(last.first_content * 1000, 1))
+            fields["first_content_ms"] = round(last.first_content * 1000, 1)
         if last.cache_status != CACHE_STATUS_BYPASS:
-            annotate(cache=CACHE_STATUSES[last.cache_status])
+            fields["cache"] = CACHE_STATUSES[last.cache_status]
+        annotate(**fields)
         if not self._hooks.observes(GENERATION_DONE):
             return
         subject = _subject(GENERATION_DONE, attempts.request)

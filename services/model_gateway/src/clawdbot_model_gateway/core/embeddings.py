@@ -24,7 +24,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import Embedding, Embed
 from clawdbot_model_client.usage import sum_usage
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 
-from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import CannotEmbed, ModelError, ProtocolViolation
@@ -106,13 +106,14 @@ class Embeddings:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
                 attempt.prices = backend.prices
+                attempt.begin(backend.failure)
                 use = None if self._vectors is None else self._vectors.use(request, backend)
                 try:
-                    async with attempt.within(backend.failure):
-                        if self._vectors is None or use is None:
-                            response = await self._ask(request, attempt, backend)
-                        else:
-                            response = await self._look_up(self._vectors, use, request, attempt, backend)
+                    if self._vectors is None or use is None:
+                        asking = self._ask(request, attempt, backend)
+                    else:
+                        asking = self._look_up(self._vectors, use, request, attempt, backend)
+                    response = await attempt.in_time(asking)
                 except ModelError as error:
                     attempts.record_error(attempt, error)
                 else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -24,6 +24,12 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 
 Event = StreamGenerateResponse
+
+Send = Callable[[Event], Awaitable[None]]
+"""Takes the next event of a reply; returns when another one may follow."""
+
+Take = Callable[[Sequence[Event]], Awaitable[None]]
+"""The same for several: for all of a reply that came at once."""
 
 TRUNCATED_REASONS: Final = frozenset(
     {
@@ -81,7 +87,9 @@ def tool_call_done(index: int, call: ToolCall) -> Event:
 
 def usage(usage: Usage) -> Event:
     """The token usage of the reply."""
-    return Event(usage=usage)
+    event = Event()
+    event.usage.CopyFrom(usage)
+    return event
 
 
 def finished(reason: FinishReason.ValueType, raw: str = "") -> Event:

@@ -9,22 +9,23 @@ taken back; after silence the reply ends as truncated.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
-from clawdbot_model_client.accumulator import accumulate
+from clawdbot_model_client.accumulator import ReplyAccumulator
 
-from clawdbot_model_gateway.core.attempts import Attempt, RequestAttempts
+from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError
-from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.failures.hedge import Runner, race
+from clawdbot_model_gateway.core.events import Event, Send, Take
+from clawdbot_model_gateway.core.failures.hedge import race
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
+from clawdbot_model_gateway.core.reply_cache.rules import CacheUse
 from clawdbot_model_gateway.core.routing.router import Router
 from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.core.spending import Reserve, begin_spending
@@ -35,9 +36,6 @@ from clawdbot_model_gateway.core.structured_output.emulation import (
 )
 from clawdbot_model_gateway.core.structured_output.validation import validator_processes
 from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
-
-Send = Callable[[ReplySource, GenerateRequest, str], AsyncGenerator[Event]]
-"""Sends a request to a model, by its vendor's name, and gives the reply's events."""
 
 
 class Generation:
@@ -78,131 +76,100 @@ class Generation:
             UnknownModel: its model does not exist.
             ModelError: no backend could answer.
         """
-        async with aclosing(self._reply(request, _send_unary)) as events:
-            return accumulate([event async for event in events])
+        reply = ReplyAccumulator()
 
-    def stream(self, request: GenerateRequest) -> AsyncGenerator[Event]:
-        """The reply's events as they arrive; raises as generate does, also between events."""
-        return self._reply(request, _send_streaming)
+        async def add(event: Event) -> None:
+            reply.add(event)
 
-    async def _reply(self, request: GenerateRequest, send: Send) -> AsyncGenerator[Event]:
+        await self._answer(request, add, whole=True)
+        return reply.reply()
+
+    async def stream(self, request: GenerateRequest, send: Send) -> None:
+        """Sends the reply's events as they arrive; raises as generate does, also between events."""
+        await self._answer(request, send, whole=False)
+
+    async def _answer(self, request: GenerateRequest, send: Send, *, whole: bool) -> None:
         validate_request(request, self.limits)
+        ask = partial(self._ask, whole=whole)
         with await self._lifecycle.start(request, self._uses_cache) as attempts:
             async for attempt in attempts:
-                backend = self._backends[attempt.target.backend]
-                delay = backend.failure.hedge_delay
-                if delay is not None and attempts.has_next:
-                    async with aclosing(self._hedged(attempts, attempt, delay, send)) as events:
-                        async for event in events:
-                            yield event
+                failure = self._backends[attempt.target.backend].failure
+                delay = failure.hedge_delay if attempts.has_next else None
+                if delay is None:
+                    answering, asking = attempt, ask(attempt, send)
                 else:
-                    # As `_events`, written out: each event of nearly every reply passes here.
-                    try:
-                        async with attempt.within(backend.failure, backend.failure.first_content_timeout):
-                            async with aclosing(self._open(backend, attempt, send)) as events:
-                                async for event in events:
-                                    for each in attempt.take(event):
-                                        yield each
-                            attempt.end()
-                    except ModelError as error:
-                        rest = attempts.rest_after(attempt, error)
-                    else:
-                        return
-                    for each in rest:
-                        yield each
-                if attempts.answered is not None:
-                    return
+                    spend = failure.spend_hedge
+                    winner = await race(attempts, attempt, ask, send, delay=delay, spend=spend)
+                    if winner is None:
+                        continue
+                    answering, asking = winner.attempt, winner.finish()
+                try:
+                    await asking
+                    answering.end()
+                except ModelError as error:
+                    for event in attempts.rest_after(answering, error):
+                        await send(event)
+                    if attempts.answered is None:
+                        continue
+                return
 
-    async def _hedged(
-        self, attempts: RequestAttempts, attempt: Attempt, delay: float, send: Send
-    ) -> AsyncGenerator[Event]:
-        """What to send of an attempt, or of one at the next target that begins before it."""
-        leader = await race(
-            attempts,
-            attempt,
-            lambda each: Runner(each, self._events(each, send)),
-            delay=delay,
-            spend=self._backends[attempt.target.backend].failure.spend_hedge,
-        )
-        if leader is None:
-            return
-        try:
-            async with aclosing(leader.events) as events:
-                yield leader.task.result()
-                async for event in events:
-                    yield event
-        except ModelError as error:
-            rest = attempts.rest_after(leader.attempt, error)
-        else:
-            return
-        for each in rest:
-            yield each
-
-    async def _events(self, attempt: Attempt, send: Send) -> AsyncGenerator[Event]:
-        """What to send of an attempt that runs beside another one."""
+    def _ask(self, attempt: Attempt, send: Send, *, whole: bool) -> Awaitable[None]:
+        """Sends the reply of an attempt: from the cache, or from its backend."""
         backend = self._backends[attempt.target.backend]
-        async with attempt.within(backend.failure, backend.failure.first_content_timeout):
-            async with aclosing(self._open(backend, attempt, send)) as events:
-                async for event in events:
-                    for each in attempt.take(event):
-                        yield each
-            attempt.end()
-
-    def _uses_cache(self, request: GenerateRequest, targets: Sequence[Target]) -> bool:
-        return (
-            self._replies is not None
-            and self._replies.use(request, self._backends[targets[0].backend]) is not None
-        )
-
-    def _open(self, backend: Backend, attempt: Attempt, send: Send) -> AsyncGenerator[Event]:
-        """The events of a reply: from the cache, or from the backend. Closing them ends the call."""
         attempt.prices = backend.prices
         # For what is said of an attempt that ends before the backend is asked.
         attempt.model = backend.display_name(attempt.target.model)
-        use = None if self._replies is None else self._replies.use(attempt.request, backend)
-        upstream = partial(self._upstream, backend, attempt, send)
-        if self._replies is None or use is None:
-            return upstream(attempt.record_usage, attempt.expires_at, reserve=attempt.reserve)
-        return self._replies.open(use, attempt, backend, upstream, whole=send is _send_unary)
+        attempt.begin(backend.failure, backend.failure.first_content_timeout)
+        upstream = partial(self._ask_backend, backend, attempt, whole=whole)
+        take = partial(attempt.take, send)
+        use = self._cache_use(attempt.request, backend)
+        if self._replies is not None and use is not None:
+            asking = self._replies.answer(use, attempt, backend, upstream, take, whole=whole)
+        else:
+            asking = upstream(take, attempt.record_usage, attempt.expires_at, reserve=attempt.reserve)
+        return attempt.in_time(asking)
 
-    async def _upstream(
+    def _cache_use(self, request: GenerateRequest, backend: Backend) -> CacheUse | None:
+        """How a request uses the cache at a backend; None: not at all."""
+        return None if self._replies is None else self._replies.use(request, backend)
+
+    def _uses_cache(self, request: GenerateRequest, targets: Sequence[Target]) -> bool:
+        return self._cache_use(request, self._backends[targets[0].backend]) is not None
+
+    async def _ask_backend(
         self,
         backend: Backend,
         attempt: Attempt,
-        send: Send,
+        take: Take,
         record_usage: RecordUsage,
         expires_at: float,
         *,
+        whole: bool,
         reserve: Reserve | None = None,
-    ) -> AsyncGenerator[Event]:
-        """The events of the backend's reply; the cost of a reply that nobody may see is recorded."""
+    ) -> None:
+        """Takes the reply of the backend; the cost of a reply that nobody may see is recorded."""
         if reserve is not None:
             await reserve()
-        if backend.failure.first_content_timeout is not None:
-            # Only in a stream can silence be distinguished from a long reply.
-            send = _send_streaming
+        request = attempt.request
+        # Only in a stream can silence be distinguished from a long reply.
+        whole = whole and backend.failure.first_content_timeout is None
         # The time to the first content says nothing where the whole reply comes at once.
-        streamed = attempt if send is _send_streaming else None
-        slot = backend.slot(attempt.request, streamed, expires_at, last_resort=attempt.last_resort)
+        slot = backend.slot(request, None if whole else attempt, expires_at, last_resort=attempt.last_resort)
         async with slot as provider:
             attempt.model = await backend.model_for(attempt.target.model)
-            source = await with_format_emulation(
-                provider,
-                attempt.request,
-                attempt.model,
-                processes=self._validators,
-                record_usage=record_usage,
-            )
+            source: ReplySource = provider
+            if request.HasField("response_format"):
+                source = await with_format_emulation(
+                    provider,
+                    request,
+                    attempt.model,
+                    processes=self._validators,
+                    record_usage=record_usage,
+                )
             begin_spending(attempt.spending)
-            async with aclosing(send(source, attempt.request, attempt.model)) as events:
-                async for event in events:
-                    yield event
-
-
-async def _send_unary(source: ReplySource, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-    for event in await source.generate(request, model):
-        yield event
-
-
-def _send_streaming(source: ReplySource, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-    return source.stream(request, model)
+            if whole:
+                await take(await source.generate(request, attempt.model))
+            else:
+                async with aclosing(source.stream(request, attempt.model)) as events:
+                    async for event in events:
+                        await take((event,))

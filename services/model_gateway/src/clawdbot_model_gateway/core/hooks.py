@@ -15,6 +15,9 @@ GENERATION_DONE: Final = "generation_done"
 class GenerationHooks(Protocol):
     """Runs the hooks of a point. A point without hooks MUST cost next to nothing."""
 
+    def gates(self, point: str) -> bool:
+        """Whether the point may have hooks that refuse."""
+
     async def gate(self, subject: HookSubject) -> None:
         """Returns when the call may go on; MUST raise when a hook refuses it."""
 

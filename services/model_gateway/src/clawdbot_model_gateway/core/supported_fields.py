@@ -114,13 +114,15 @@ def _requested(request: GenerateRequest) -> Iterator[str]:
     if request.HasField("sampling"):
         for field, _ in request.sampling.ListFields():
             yield f"sampling.{field.name}"
-    if request.tool_choice.mode not in {ToolChoice.MODE_UNSPECIFIED, ToolChoice.MODE_AUTO}:
-        yield "tool_choice"
-    if request.tool_choice.disable_parallel:
-        yield "tool_choice.disable_parallel"
-    response_format = request.response_format.WhichOneof("format")
-    if response_format not in {None, "text"}:
-        yield f"response_format.{response_format}"
+    if request.HasField("tool_choice"):
+        if request.tool_choice.mode not in {ToolChoice.MODE_UNSPECIFIED, ToolChoice.MODE_AUTO}:
+            yield "tool_choice"
+        if request.tool_choice.disable_parallel:
+            yield "tool_choice.disable_parallel"
+    if request.HasField("response_format"):
+        response_format = request.response_format.WhichOneof("format")
+        if response_format not in {None, "text"}:
+            yield f"response_format.{response_format}"
     if request.HasField("provider_options"):
         yield "provider_options"
 

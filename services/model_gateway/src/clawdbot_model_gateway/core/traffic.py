@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_HIT
 
-from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.attempt import Attempt
 
 
 @dataclass(slots=True)

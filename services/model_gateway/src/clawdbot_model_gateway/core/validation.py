@@ -47,7 +47,7 @@ def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
     Raises:
         InvalidRequest: with a violation for each invalid field.
     """
-    violations = [*_size(request, limits)]
+    violations = _size(request, limits)
     if not violations:
         for index, message in enumerate(request.messages):
             if not _is_plain_text(message):
@@ -66,16 +66,17 @@ def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
         raise InvalidRequest(violations)
 
 
-def _size(request: GenerateRequest, limits: RequestLimits) -> Iterator[FieldViolation]:
+def _size(request: GenerateRequest, limits: RequestLimits) -> list[FieldViolation]:
     count = len(request.messages)
     if count == 0:
-        yield FieldViolation("messages", "At least one message is required.")
+        message = "At least one message is required."
     elif count > limits.max_messages:
-        yield FieldViolation("messages", f"Has {count} messages; at most {limits.max_messages} are allowed.")
+        message = f"Has {count} messages; at most {limits.max_messages} are allowed."
     elif (size := request.ByteSize()) > limits.max_bytes:
-        yield FieldViolation(
-            "messages", f"The request has {size} bytes; at most {limits.max_bytes} are allowed."
-        )
+        message = f"The request has {size} bytes; at most {limits.max_bytes} are allowed."
+    else:
+        return []
+    return [FieldViolation("messages", message)]
 
 
 def _message(index: int, message: Message, media: MediaPolicy) -> Iterator[FieldViolation]:
@@ -98,7 +99,8 @@ def _message(index: int, message: Message, media: MediaPolicy) -> Iterator[Field
 
 def _is_plain_text(message: Message) -> bool:
     """Whether it is a single text with a valid role, as nearly every message is: the fast path."""
-    return len(message.parts) == 1 and bool(message.parts[0].text) and message.role in ROLES
+    parts = message.parts
+    return len(parts) == 1 and bool(parts[0].text) and message.role in ROLES
 
 
 def _part(path: str, part: Part, role: int) -> Iterator[FieldViolation]:

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Awaitable, Callable
 
-from clawdbot_model_gateway.core.attempts import CANCELLED, Attempt, RequestAttempts
+from clawdbot_model_gateway.core.attempt import CANCELLED, Attempt
+from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.errors import ModelError
-from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.events import Event, Send
+
+Ask = Callable[[Attempt, Send], Awaitable[None]]
+"""Sends the reply of an attempt."""
 
 
 class Runner:
-    """An attempt that runs beside another one, up to its first content.
+    """An attempt that runs beside another one, up to its first content; the rest follows once it has won."""
 
-    Args:
-        attempt: the attempt.
-        events: of its reply, from the first content on; they are read once it has won.
-    """
-
-    def __init__(self, attempt: Attempt, events: AsyncGenerator[Event]) -> None:
+    def __init__(self, attempt: Attempt, ask: Ask, send: Send) -> None:
         self.attempt = attempt
-        self.events = events
-        self.task = asyncio.create_task(self._first())
-        """Ends with the first event."""
+        self.begun = asyncio.get_running_loop().create_future()
+        """Done when there is content, or there will be none."""
+        self._send = send
+        self._won = asyncio.Event()
+        self.task = asyncio.ensure_future(ask(attempt, self._send_if_won))
+        self.task.add_done_callback(self._begin)
 
-    async def _first(self) -> Event:
-        return await anext(self.events)
+    async def finish(self) -> None:
+        """Sends the reply, as this attempt has won; raises what it ends with."""
+        self._won.set()
+        await self.task
 
     async def leave(self) -> None:
         """Ends the attempt, because the other one has won, or the call is over."""
@@ -34,13 +38,22 @@ class Runner:
         await asyncio.wait([self.task])
         if not self.task.cancelled():
             self.task.exception()  # of its end, which is of no interest
-        await self.events.aclose()
+
+    async def _send_if_won(self, event: Event) -> None:
+        self._begin()
+        await self._won.wait()
+        await self._send(event)
+
+    def _begin(self, _: object = None) -> None:
+        if not self.begun.done():
+            self.begun.set_result(None)
 
 
 async def race(
     attempts: RequestAttempts,
     attempt: Attempt,
-    start: Callable[[Attempt], Runner],
+    ask: Ask,
+    send: Send,
     *,
     delay: float,
     spend: Callable[[], bool],
@@ -53,32 +66,34 @@ async def race(
     Args:
         attempts: of the request; their next target is asked.
         attempt: the first one.
-        start: begins an attempt.
+        ask: sends the reply of an attempt.
+        send: takes that of the winner.
         delay: seconds.
         spend: takes a hedge from the budget; False where none is left.
 
     Raises:
         ModelError: no other target can do better.
     """
-    runners = [start(attempt)]
+    runners = [Runner(attempt, ask, send)]
     winner = None
     try:
-        await asyncio.wait([runners[0].task], timeout=delay)
-        if not runners[0].task.done() and spend():
-            runners.append(start(await anext(attempts)))
+        await asyncio.wait([runners[0].begun], timeout=delay)
+        if not runners[0].begun.done() and spend():
+            runners.append(Runner(await anext(attempts), ask, send))
         running = [*runners]
         while running:
-            await asyncio.wait([each.task for each in running], return_when=asyncio.FIRST_COMPLETED)
-            for each in [each for each in running if each.task.done()]:
+            await asyncio.wait([each.begun for each in running], return_when=asyncio.FIRST_COMPLETED)
+            for each in [each for each in running if each.begun.done()]:
                 running.remove(each)
-                try:
-                    each.task.result()
-                except ModelError as error:
-                    attempts.record_error(each.attempt, error)
-                else:
+                if not each.task.done():
                     winner = each
                     attempts.answered = each.attempt
                     return each
+                try:
+                    each.task.result()
+                    each.attempt.end()
+                except ModelError as error:
+                    attempts.record_error(each.attempt, error)
         return None
     finally:
         for each in runners:

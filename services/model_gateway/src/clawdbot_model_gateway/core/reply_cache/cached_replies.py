@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -18,9 +18,9 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 from clawdbot_servicekit.caller import current_caller
 
-from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.events import Event, usage
+from clawdbot_model_gateway.core.events import Event, Take, usage
 from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.codec import CorruptReply, decode, encode
 from clawdbot_model_gateway.core.reply_cache.flight import Flight
@@ -31,9 +31,9 @@ from clawdbot_model_gateway.core.reply_cache.rules import CacheRules, CacheUse, 
 from clawdbot_model_gateway.core.reply_cache.similar_requests import Question, SimilarRequests
 from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage
 
-Upstream = Callable[[Callable[[Usage], None], float], AsyncGenerator[Event]]
-"""The events of the backend's reply. Its first argument is called with the cost of each reply that nobody may
-see; the second is when a slot at the backend is of no use any more."""
+Upstream = Callable[[Take, Callable[[Usage], None], float], Awaitable[None]]
+"""Takes the events of the backend's reply. Its second argument is called with the cost of each reply that
+nobody may see; the third is when a slot at the backend is of no use any more."""
 
 
 class CachedReplies:
@@ -96,16 +96,24 @@ class CachedReplies:
         for each in self._caches:
             await each.stop()
 
-    async def open(
-        self, use: CacheUse, attempt: Attempt, backend: Backend, upstream: Upstream, *, whole: bool = False
-    ) -> AsyncGenerator[Event]:
-        """The events of the reply. Closing them leaves the call.
+    async def answer(
+        self,
+        use: CacheUse,
+        attempt: Attempt,
+        backend: Backend,
+        upstream: Upstream,
+        take: Take,
+        *,
+        whole: bool = False,
+    ) -> None:
+        """Has the events of the reply taken. Cancelling it leaves the call.
 
         Args:
             use: how the request uses the cache.
             attempt: that answers it.
             backend: of the attempt.
-            upstream: the events of its reply.
+            upstream: has the events of its reply taken.
+            take: takes them.
             whole: the caller puts the events together again, so that neighbours may come joined.
         """
         attempt.model = await backend.model_for(attempt.target.model)
@@ -115,8 +123,7 @@ class CachedReplies:
             reply, _ = decode(found.reply, whole=whole)
             attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
             self._metrics.requests.labels(backend.name, "hit_memory").inc()
-            for event in reply:
-                yield event
+            await take(reply)
             return
         similar = self.similar
         if similar is not None and not similar.concerns(attempt.request, key.tenant):
@@ -140,7 +147,7 @@ class CachedReplies:
             flight.begin(partial(fill, attempt=attempt, upstream=upstream, similar=similar))
         async with aclosing(flight.follow(attempt)) as events:
             async for event in events:
-                yield event
+                await take((event,))
 
     async def flush(self, tenant: str, targets: Sequence[str]) -> int:
         """Removes the replies of a tenant (empty: all) to the targets (none: all).
@@ -196,8 +203,9 @@ class CachedReplies:
                 return
         await flight.reserve()
         self._metrics.requests.labels(backend.name, "miss").inc()
-        async with aclosing(upstream(flight.record_usage, flight.expires_at)) as events_of_backend:
-            async for event in events_of_backend:
+
+        async def add(events: Sequence[Event]) -> None:
+            for event in events:
                 if event.HasField("finished") and is_stored(event):
                     # Before anybody sees the end: the next equal request may follow at once.
                     whole = _with_usage([*flight.events, event], request)
@@ -208,6 +216,8 @@ class CachedReplies:
                     if similar is not None and question is not None:
                         similar.add(question)
                 flight.add(event)
+
+        await upstream(add, flight.record_usage, flight.expires_at)
 
     def _serve(
         self, flight: Flight, events: Sequence[Event], status: CacheStatus.ValueType, backend: Backend

@@ -21,7 +21,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 from clawdbot_servicekit import deadline
 
-from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.errors import DeadlineUnreachable
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.limits.refusals import LimitReached

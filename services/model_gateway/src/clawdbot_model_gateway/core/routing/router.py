@@ -105,7 +105,10 @@ class Router:
             if chosen:
                 name = chosen
                 annotate(routed_to=name)
-        targets = await self.targets(name)
+        try:
+            targets: Sequence[Target] = self.table.targets(name)
+        except UnknownModel:
+            targets = await self.targets(name)
         if len(targets) == 1:
             return targets
         balance = policy.balance_of(name)
