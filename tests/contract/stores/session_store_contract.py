@@ -132,6 +132,13 @@ class Sessions:
         with pytest.raises(SessionNotFound):
             await store.delete_session(TENANT, session_id, "", 100.0)
 
+    async def test_it_tells_which_sessions_exist(self, store):
+        one, other, deleted = [await stored_session(store) for _ in range(3)]
+        await store.delete_session(TENANT, deleted.id, "", 100.0)
+        asked = {one.id, other.id, deleted.id, "never", "\0'\"ü"}
+        assert await store.existing_sessions(asked) == {one.id, other.id}
+        assert await store.existing_sessions(set()) == set()
+
     async def test_a_repeated_deletion_returns_the_first_counts_for_a_day(self, store):
         task = await leased_task(store)
         await store.commit(commit(task))

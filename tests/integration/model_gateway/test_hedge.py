@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+from contextlib import aclosing
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
@@ -127,6 +129,49 @@ def bench(a, b, after=0.02):
     each = Bench(TARGETS, a=a, b=b)
     each.backends["a"].failure = FailurePolicy(hedge=HedgeRule(after))
     return each
+
+
+class SlowToLeave(FakeProvider):
+    """Says nothing, and needs a while to end a request."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__([WAIT])
+        self.errors = errors
+        self.leaving, self.may_leave = asyncio.Event(), asyncio.Event()
+
+    async def stream(self, request, model):
+        async with aclosing(super().stream(request, model)) as silence:
+            try:
+                async for event in silence:
+                    yield event
+            finally:
+                self.leaving.set()
+                await self.may_leave.wait()
+                for each in self.errors:
+                    raise each
+
+
+@pytest.mark.parametrize("errors", [(), (RateLimited("late"),)], ids=["ends", "fails"])
+@pytest.mark.parametrize("won", [True, False], ids=["after the other has won", "while both are silent"])
+async def test_a_call_that_is_cancelled_while_one_is_left_leaves_the_other(caplog, won, errors):
+    slow, other = SlowToLeave(*errors), FakeProvider(says("from b") if won else [WAIT])
+    racing = bench(slow, other)
+    call = asyncio.create_task(collect(racing.stream(asks())))
+    if not won:
+        await other.waiting.wait()
+        call.cancel()
+    await slow.leaving.wait()
+    call.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    slow.may_leave.set()
+    await asyncio.wait([call], timeout=20)
+    await until(lambda: racing.idle and not other.open and not slow.open)
+    assert call.cancelled()
+    del call
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert "destroyed" not in caplog.text
 
 
 async def test_both_are_paid_for_once():

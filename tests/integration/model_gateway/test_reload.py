@@ -202,6 +202,17 @@ async def test_an_override_keeps_the_targets_whose_backends_are_left(config, tmp
         assert (await served.client.fault(asks("x", model="only_switched"))).reason == "MODEL_NOT_FOUND"
 
 
+async def test_a_switch_names_previous_targets_whose_backend_this_process_never_had(config, tmp_path):
+    config.write(models(a=scripted("A"), b=scripted("B")))
+    async with loaded(config, tmp_path) as served:
+        await served.client.switch("x", "b/*", "a/m")
+    config.write(models(a=scripted("A")))
+    async with loaded(config, tmp_path) as served:
+        previous = (await served.client.switch("x", "a/m")).previous_targets
+        assert [each.target for each in previous] == ["b/*", "a/m"]
+        assert await answer(served.client, "x") == "A"
+
+
 async def test_a_removed_backend_that_comes_back_is_not_drained(config, tmp_path):
     config.write(models(a=scripted("A"), b=scripted("B")))
     async with loaded(config, tmp_path) as served:

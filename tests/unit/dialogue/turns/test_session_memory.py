@@ -149,7 +149,6 @@ def test_a_session_that_ended_or_was_deleted_is_forgotten():
 
 
 def test_a_session_without_turns_is_forgotten():
-    """Another process may have deleted it."""
     memories = SessionMemories()
     memories.keep(4, memory())
     memories.forget_idle(600.0)
@@ -167,6 +166,15 @@ async def test_a_deleted_session_is_forgotten(cluster):
     assert session.id in cluster.engine._memories._kept
     await cluster.newest.sessions.delete(TENANT, session.id, "")
     assert session.id not in cluster.engine._memories._kept
+
+
+async def test_a_session_that_another_process_deletes_is_forgotten_soon(cluster):
+    deleted, kept = [await cluster.open_session() for _ in range(2)]
+    for each in (deleted, kept):
+        await cluster.send(each, "hello")
+    await cluster.store.delete_session(TENANT, deleted.id, "", 100.0)
+    await cluster.engine._maintenance.forget_sessions()
+    assert cluster.engine._memories.session_ids == {kept.id}
 
 
 def test_the_sessions_that_were_used_least_recently_are_forgotten_first():

@@ -228,7 +228,9 @@ class ModelAdmin:
         )
 
     def _to_message(self, target: Target) -> pb.Target:
-        model = self._backends[target.backend].display_name(target.model)
+        # A previous target may be of an earlier configuration, and its backend unknown to this process.
+        backend = self._backends.get(target.backend)
+        model = target.model if backend is None else backend.display_name(target.model)
         name = Target(target.backend, model).name
         return pb.Target(target=name, weight=target.weight, fallback=target.fallback)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 from clawdbot.common.v1.message_pb2 import Message
@@ -101,6 +101,9 @@ class SessionStore(Protocol):
 
         A session that cannot be read MUST NOT hide others.
         """
+
+    async def existing_sessions(self, session_ids: Collection[str]) -> frozenset[str]:
+        """Returns those of the ids that a session has, of whatever tenant."""
 
     async def delete_session(
         self, tenant: str, session_id: str, request_id: str, now: float

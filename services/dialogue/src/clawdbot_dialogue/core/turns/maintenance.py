@@ -84,7 +84,7 @@ class MaintenanceLoop:
             group.create_task(self._repeat(self.renew_leases, self._leases.lease_seconds / 3))
             group.create_task(self._repeat(self.apply_stop_requests, STOP_REQUEST_INTERVAL))
             group.create_task(self._repeat(self.recover_orphans, RECOVERY_INTERVAL))
-            group.create_task(self._repeat(self.forget_idle_sessions, FORGET_INTERVAL))
+            group.create_task(self._repeat(self.forget_sessions, FORGET_INTERVAL))
             group.create_task(self._fire_timers())
 
     async def _repeat(self, duty: Callable[[], Awaitable[None]], interval: float) -> None:
@@ -115,9 +115,13 @@ class MaintenanceLoop:
             for session_id, number, mode in await self._store.stop_requests():
                 self._leases.stop_turn(session_id, number, mode)
 
-    async def forget_idle_sessions(self) -> None:
-        """Forgets what is remembered of sessions without turns: another process may have deleted them."""
+    async def forget_sessions(self) -> None:
+        """Forgets the remembered sessions without turns, and those that another process has deleted."""
         self._memories.forget_idle(MAX_IDLE_TIME)
+        remembered = self._memories.session_ids
+        if remembered:
+            for each in remembered - await self._store.existing_sessions(remembered):
+                self._memories.forget(each)
 
     async def recover_orphans(self) -> None:
         """Leases sessions with unfinished turns whose lease is released, has expired, or has a dead owner."""

@@ -78,8 +78,13 @@ class SessionMemories:
         is_stored = (kept.memory.encoded_snapshot, kept.memory.session) == (task.snapshot, task.session)
         return kept.memory if is_stored else None
 
+    @property
+    def session_ids(self) -> frozenset[str]:
+        """Returns the sessions that are remembered."""
+        return frozenset(self._kept)
+
     def forget_idle(self, seconds: float) -> None:
-        """Forgets the sessions that had no turn here for so long: another process may have deleted them."""
+        """Forgets the sessions that had no turn here for so long."""
         before = time.monotonic() - seconds
         while self._kept and next(iter(self._kept.values())).since <= before:
             self.forget(next(iter(self._kept)))

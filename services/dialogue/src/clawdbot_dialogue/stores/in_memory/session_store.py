@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from clawdbot.common.v1.message_pb2 import Message
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED, SESSION_STATUS_QUARANTINED, Session
@@ -130,6 +130,10 @@ class InMemorySessionStore(SessionStore):
         ][: size + 1]
         more = found[size - 1].position if len(found) > size else None
         return Page(tuple(row.session for row in found[:size]), more)
+
+    @override
+    async def existing_sessions(self, session_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(self._rows.keys() & {*session_ids})
 
     @override
     async def delete_session(

@@ -6,7 +6,7 @@ Encodes and decodes here, on the event loop's side. The SQL of its neighbours ru
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -126,6 +126,10 @@ class SqliteSessionStore(SessionStore):
         )
         shown = tuple(decoder.session(row) for row in rows[:size])
         return Page(shown, rows[size - 1].seq if len(rows) > size else None)
+
+    @override
+    async def existing_sessions(self, session_ids: Collection[str]) -> frozenset[str]:
+        return await self._reader.run(lambda db: sessions.existing(db, session_ids))
 
     @override
     async def delete_session(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_QUARANTINED
@@ -152,6 +153,13 @@ def list_sessions(
         ),
     ).fetchall()
     return [SessionRow._make(row) for row in rows]
+
+
+def existing(db: sqlite3.Connection, session_ids: Collection[str]) -> frozenset[str]:
+    """SessionStore.existing_sessions."""
+    ids = json.dumps([*session_ids])
+    rows = db.execute("SELECT id FROM sessions WHERE id IN (SELECT value FROM json_each(?))", (ids,))
+    return frozenset(session_id for (session_id,) in rows)
 
 
 def delete(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from clawdbot_model_gateway.core.attempt import CANCELLED, Attempt
 from clawdbot_model_gateway.core.attempts import RequestAttempts
@@ -24,29 +24,31 @@ class Runner:
         self._send = send
         self._won = asyncio.Event()
         self.task = asyncio.ensure_future(ask(attempt, self._send_if_won))
-        self.task.add_done_callback(self._begin)
+        self.task.add_done_callback(self._end)
 
     async def finish(self) -> None:
         """Sends the reply, as this attempt has won; raises what it ends with."""
         self._won.set()
         await self.task
 
-    async def leave(self) -> None:
-        """Ends the attempt, because the other one has won, or the call is over."""
+    def leave(self) -> None:
+        """Begins to end the attempt, because the other one has won, or the call is over."""
         if self.task.cancel() or self.task.exception() is None:
             self.attempt.outcome = CANCELLED
-        await asyncio.wait([self.task])
-        if not self.task.cancelled():
-            self.task.exception()  # of its end, which is of no interest
 
     async def _send_if_won(self, event: Event) -> None:
         self._begin()
         await self._won.wait()
         await self._send(event)
 
-    def _begin(self, _: object = None) -> None:
+    def _begin(self) -> None:
         if not self.begun.done():
             self.begun.set_result(None)
+
+    def _end(self, task: asyncio.Future[None]) -> None:
+        self._begin()
+        if not task.cancelled():
+            task.exception()  # nobody may be left who asks for it
 
 
 async def race(
@@ -96,6 +98,21 @@ async def race(
                     attempts.record_error(each.attempt, error)
         return None
     finally:
-        for each in runners:
-            if each is not winner:
-                await each.leave()
+        await _leave([each for each in runners if each is not winner], winner)
+
+
+async def _leave(losers: Sequence[Runner], winner: Runner | None) -> None:
+    """Ends attempts; also the winner, which would wait for ever, if the call is cancelled meanwhile."""
+    for each in losers:
+        each.leave()
+    ending = [each.task for each in losers if not each.task.done()]
+    if not ending:
+        return
+    try:
+        await asyncio.wait(ending)
+    except asyncio.CancelledError:
+        if winner is not None:
+            winner.leave()
+            ending.append(winner.task)
+        await asyncio.wait(ending)
+        raise
