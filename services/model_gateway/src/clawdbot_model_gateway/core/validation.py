@@ -50,7 +50,9 @@ def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
     violations = _size(request, limits)
     if not violations:
         for index, message in enumerate(request.messages):
-            if not _is_plain_text(message):
+            parts = message.parts
+            # A single text with a valid role, as nearly every message is, needs no closer look.
+            if len(parts) != 1 or not parts[0].text or message.role not in ROLES:
                 violations.extend(_message(index, message, limits.media))
         if request.tools:
             violations.extend(_tools(request))
@@ -95,12 +97,6 @@ def _message(index: int, message: Message, media: MediaPolicy) -> Iterator[Field
         else:
             yield from _part(f"{path}.parts[{number}]", part, message.role)
             yield from media.violations(f"{path}.parts[{number}]", part)
-
-
-def _is_plain_text(message: Message) -> bool:
-    """Whether it is a single text with a valid role, as nearly every message is: the fast path."""
-    parts = message.parts
-    return len(parts) == 1 and bool(parts[0].text) and message.role in ROLES
 
 
 def _part(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
@@ -152,12 +148,12 @@ _CONTENT: Final[dict[str, Callable[[str, Part, int], Iterator[FieldViolation]]]]
 
 def _tools(request: GenerateRequest) -> Iterator[FieldViolation]:
     seen: set[str] = set()
-    for index, tool in enumerate(request.tools):
-        if not tool.name:
+    for index, name in enumerate([tool.name for tool in request.tools]):
+        if not name:
             yield FieldViolation(f"tools[{index}].name", "Must not be empty.")
-        elif tool.name in seen:
-            yield FieldViolation(f"tools[{index}].name", f"{tool.name} is listed twice.")
-        seen.add(tool.name)
+        elif name in seen:
+            yield FieldViolation(f"tools[{index}].name", f"{name} is listed twice.")
+        seen.add(name)
 
 
 def _choices(request: GenerateRequest) -> Iterator[FieldViolation]:
