@@ -52,6 +52,11 @@ def test_the_settings_of_an_image_are_settings_of_its_service(service):
     assert str(settings.state_dir) in re.findall(r"^VOLUME (\S+)$", DOCKERFILE, re.MULTILINE)
 
 
+def test_the_log_of_an_image_has_no_lines_of_grpcs_core():
+    """They are not JSON; tests/integration/servicekit/test_process.py shows what the variable does."""
+    assert re.search(r"^ +GRPC_VERBOSITY=NONE \\$", DOCKERFILE, re.MULTILINE)
+
+
 def test_the_dockerfile_knows_the_images_that_make_knows():
     makefile = (ROOT / "Makefile").read_text()
     (services,) = re.findall(r"^SERVICES := (.*)$", makefile, re.MULTILINE)

@@ -18,21 +18,22 @@ class ClosingServer:
     Args:
         idle_after: seconds after which it closes an idle connection.
         announced: the value of its Keep-Alive header; empty: it sends none.
-        delay: seconds before each answer.
         lag: seconds from when it gives up a connection until that is noticed, as on a slow network. What is
             sent meanwhile is lost.
     """
 
-    def __init__(self, idle_after: float, announced: str = "", delay: float = 0.0, lag: float = 0.0) -> None:
+    def __init__(self, idle_after: float, announced: str, lag: float) -> None:
         self.url = ""
         self.connections = 0
         """How many were accepted."""
         self.requests = 0
+        self.held = 0
+        """How many of the next requests are to be there before one of them is answered."""
+        self.lag = lag
         self.writers: list[asyncio.StreamWriter] = []
         self.serving: list[asyncio.Task[None]] = []
         self._idle_after = idle_after
-        self.delay = delay
-        self._lag = lag
+        self._all_there = asyncio.Event()
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(BODY)}\r\n"
         head += f"keep-alive: {announced}\r\n" if announced else ""
         self._response = f"{head}\r\n".encode() + BODY
@@ -43,25 +44,34 @@ class ClosingServer:
         task = asyncio.current_task()
         assert task is not None
         self.serving.append(task)
+        idle_after = None  # nothing was answered yet
         with suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             while True:
-                async with asyncio.timeout(self._idle_after):
+                async with asyncio.timeout(idle_after):
                     head = await reader.readuntil(b"\r\n\r\n")
                 for line in head.lower().split(b"\r\n"):
                     if line.startswith(b"content-length:"):
                         await reader.readexactly(int(line.partition(b":")[2]))
                 self.requests += 1
-                await asyncio.sleep(self.delay)
+                await self._hold()
                 writer.write(self._response)
-        await asyncio.sleep(self._lag)
+                idle_after = self._idle_after
+        await asyncio.sleep(self.lag)
         writer.close()
+
+    async def _hold(self) -> None:
+        if self.held:
+            self.held -= 1
+            if not self.held:
+                self._all_there.set()
+            await self._all_there.wait()
 
 
 @asynccontextmanager
 async def closing_server(
     idle_after: float, announced: str = "", lag: float = 0.0
 ) -> AsyncIterator[ClosingServer]:
-    fake = ClosingServer(idle_after, announced, lag=lag)
+    fake = ClosingServer(idle_after, announced, lag)
     server = await asyncio.start_server(fake.serve, "127.0.0.1", 0, backlog=1024)
     fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
@@ -70,4 +80,6 @@ async def closing_server(
         server.close()
         for writer in fake.writers:
             writer.transport.abort()
+        for task in fake.serving:
+            task.cancel()
         await asyncio.gather(*fake.serving, return_exceptions=True)

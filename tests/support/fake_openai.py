@@ -19,7 +19,12 @@ from aiohttp import web
 HANG = object()
 """In a script: nothing more until the client disconnects."""
 CUT = object()
-"""In a script: the server aborts the connection here."""
+"""In a script: the server aborts the connection here, once what it has sent is read.
+
+A client that has not read it by then loses it: aiohttp tells of the end first.
+"""
+TURNS = 50
+"""Of the event loop, for a client in it to read what has arrived. It takes a few."""
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -242,6 +247,8 @@ class FakeOpenAI:
                 self.busy.set()
                 await asyncio.Event().wait()
             elif piece is CUT:
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
                 assert request.transport is not None
                 request.transport.abort()
                 return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import SwitchModelRequest
 from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 from clawdbot_model_gateway.application import GatewayApplication
+from clawdbot_model_gateway.core.scheduling.scheduler import MIN_TIMES
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_servicekit.error_table import remote_error
@@ -91,6 +93,13 @@ class Served:
     def idle(self) -> bool:
         """Whether no backend has a request in flight."""
         return not any(each.in_flight for each in self.application._components.backends.values())
+
+    def remember_slow_requests(self, backend: str, seconds: float) -> None:
+        """Has a backend know that requests keep a slot for so long, without waiting for some that do."""
+        scheduler = self.application._components.backends[backend].scheduler
+        for _ in range(MIN_TIMES):
+            assert scheduler.enter()
+            scheduler.leave(time.monotonic() - seconds, None, None)
 
     def metric(self, name: str, **labels: str) -> float:
         """A metric as it is served; 0 where it was never counted."""

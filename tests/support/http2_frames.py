@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import socket
 import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Self
 
-HEADERS, RESET, SETTINGS, ACK, END_HEADERS = 1, 3, 4, 1, 4
+import grpc
+import hpack
+from google.rpc import error_details_pb2, status_pb2
+
+DATA, HEADERS, RESET, SETTINGS, PING, GO_AWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+ACK, END_STREAM, END_HEADERS = 1, 1, 4
+CODES = {each.value[0]: each.name for each in grpc.StatusCode}
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -30,3 +41,76 @@ def call_headers(method: bytes, **more: bytes) -> bytes:
         **{name.replace("_", "-").encode(): value for name, value in more.items()},
     }
     return b"".join(header(name, value) for name, value in pairs.items())
+
+
+def message(data: bytes, *, compressed: bool = False) -> bytes:
+    """A gRPC message in its frame."""
+    return bytes((compressed,)) + struct.pack(">I", len(data)) + data
+
+
+class Http2Client:
+    """A connection on which anything can be sent."""
+
+    def __init__(self, port: int, greeting: bytes = PREFACE + frame(SETTINGS), timeout: float = 20) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self._received = self._socket.makefile("rb")
+        self._decoder = hpack.Decoder()
+        self.send(greeting)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._received.close()
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        """What the server does not take any longer is lost."""
+        with suppress(ConnectionError):
+            self._socket.sendall(data)
+
+    def done_sending(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def frames(self) -> Iterator[tuple[int, int, int, bytes]]:
+        """What the server sends (kind, flags, stream and payload) until it closes the connection."""
+        with suppress(ConnectionError):
+            while len(head := self._received.read(9)) == 9:
+                payload = self._received.read(int.from_bytes(head[:3]))
+                yield head[3], head[4], int.from_bytes(head[5:]), payload
+
+    def acknowledge_settings(self) -> None:
+        """Only then do the limits in the server's settings hold."""
+        next(each for each in self.frames() if each[0] == SETTINGS)
+        self.send(frame(SETTINGS, ACK))
+
+    def outcome(self, stream: int = 1) -> str:
+        """How the server ends the stream; raises TimeoutError if it does not.
+
+        Returns:
+            The reason of the status or else its code; "HTTP 431"; "reset"; "closed" for the whole connection.
+        """
+        found = ""
+        for kind, flags, number, payload in self.frames():
+            if kind == GO_AWAY:
+                break
+            if kind == HEADERS:
+                said = _reason(dict(self._decoder.decode(payload, raw=True)))
+                found = found or (said if number == stream else "")
+            if number == stream and (kind == RESET or (kind in (DATA, HEADERS) and flags & END_STREAM)):
+                return found or "reset"
+        return found or "closed"
+
+
+def _reason(headers: dict[bytes, bytes]) -> str:
+    """What the headers say about the end; nothing if they say that messages follow."""
+    if headers.get(b":status", b"200") != b"200":
+        return f"HTTP {headers[b':status'].decode()}"
+    if (details := headers.get(b"grpc-status-details-bin")) is not None:
+        status = status_pb2.Status.FromString(base64.b64decode(details + b"=" * (-len(details) % 4)))
+        info = error_details_pb2.ErrorInfo()
+        if any(each.Unpack(info) for each in status.details):
+            return info.reason
+    code = headers.get(b"grpc-status")
+    return "" if code is None else CODES[int(code)]

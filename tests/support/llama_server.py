@@ -29,7 +29,7 @@ async def llama_server(model: Path, name: str = "tiny") -> AsyncIterator[str]:
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             address = (await process.stdout.readline()).decode().strip()
         assert address.startswith("http://"), f"the server ended: {address}"
         yield address

@@ -108,7 +108,7 @@ async def process(
     finally:
         if running.running:
             try:
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(30):
                     await running.stop()
             except TimeoutError:
                 await running.kill()

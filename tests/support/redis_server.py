@@ -85,8 +85,10 @@ async def garbage_server(answer: bytes) -> AsyncIterator[str]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while command := await reader.read(65536):
-                greeting = b"MGET" not in command and b"\r\nSET\r\n" not in command
-                writer.write(b"+OK\r\n" * command.count(b"CLIENT") if greeting else answer)
+                asked = any(each in command for each in (b"MGET", b"EVAL", b"HGETALL", b"\r\nSET\r\n"))
+                # As one that knows no HELLO, so that it speaks the older protocol.
+                hello = b"-ERR unknown command\r\n" * command.count(b"HELLO")
+                writer.write(answer if asked else hello + b"+OK\r\n" * command.count(b"CLIENT"))
                 await writer.drain()
         except ConnectionError:
             pass

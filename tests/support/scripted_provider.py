@@ -89,6 +89,14 @@ class FakeProvider:
             self.open -= 1
 
 
+def hold_replies(backend: Backend, text: str = "yes") -> asyncio.Event:
+    """Has a backend begin its replies, and go on with the text when the event is set."""
+    held = asyncio.Event()
+    begin, *rest = says(text)
+    backend.provider = FakeProvider([begin, held, *rest])
+    return held
+
+
 class FakeHooks:
     """Records its calls; refuses with `refusal`."""
 

@@ -88,24 +88,25 @@ class Terminal:
 
 @asynccontextmanager
 async def terminal(
-    *arguments: str, environment: Mapping[str, str] | None = None, columns: int = 100
+    *arguments: str, environment: Mapping[str, str] | None = None, columns: int = 100, rows: int = 40
 ) -> AsyncIterator[Terminal]:
     """Runs `python -m arguments…` in a terminal until the block ends."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     # The terminal tells its size, not the environment; pytest-xdist sets COLUMNS in its workers.
     variables = {**os.environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", **(environment or {})}
     for name in ("COLUMNS", "LINES"):
         variables.pop(name, None)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *arguments),
+        # The first terminal that the leader of a session opens controls it. A function that did so between
+        # fork and exec would run with locks that gRPC's threads hold in this process.
+        *("/bin/sh", "-c", 'exec "$@" <> "$0"', os.ttyname(slave), sys.executable, "-m", *arguments),
         stdin=slave,
         stdout=slave,
         stderr=slave,
         # Nothing answers when prompt_toolkit asks for the position of the cursor.
         env=variables,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(slave)
     try:

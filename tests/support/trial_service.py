@@ -97,6 +97,8 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
         arguments = dict(request.arguments)
         if request.tool == "stick":
             STICK[arguments.get("how", "sleep")](float(arguments.get("seconds", 60)))
+        elif request.tool == "fifo":  # until a test writes to it
+            os.close(os.open(str(arguments["path"]), os.O_RDONLY))
         elif request.tool == "thread":
             threading.Thread(target=STICK[arguments["how"]], args=(3600,)).start()
         elif request.tool == "executor":

@@ -49,7 +49,7 @@ class TwoWorkers:
     async def _replace(self, pid: int) -> None:
         serving = self.process.log.read_text().count("worker_serves")
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.process.log.read_text().count("worker_serves") == serving:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
@@ -68,7 +68,7 @@ async def two_workers(
             process("clawdbot_model_gateway", state=folder / "gateway", environment=settings)
         )
         # The first worker is SERVING before the second listens.
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while served.log.read_text().count("listening") < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         clients = []

@@ -232,7 +232,7 @@ class FlowControl:
         await call.read()
         await settled(lambda: servicer.written)
         call.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await servicer.ended.wait()
 
     async def test_a_blocked_writer_ends_with_the_call(self, stub, servicer):
@@ -248,6 +248,6 @@ class FlowControl:
         # A write that fails at the same moment may win over the deadline: grpc.aio then reports INTERNAL.
         ends = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL}
         assert caught.value.code() in ends
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             with pytest.raises((grpc.aio.AioRpcError, asyncio.InvalidStateError)):
                 await writing

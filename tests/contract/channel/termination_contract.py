@@ -11,12 +11,13 @@ import pytest
 from tests.contract.channel.servicer import text
 from tests.contract.channel.stream_contract import values
 from tests.contract.channel.unary_contract import error_of
+from tests.support.deadlines import expired
 
 CANCELLED_LOCALLY = "Locally cancelled by application!"
 
 
 async def wait_for(event):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await event.wait()
 
 
@@ -32,18 +33,22 @@ class Deadlines:
         call.cancel()
 
     async def test_an_expired_deadline_ends_both_sides(self, stub, servicer):
-        call = stub.Wait(text(""), timeout=0.1)
-        error = await error_of(call)
+        async def attempt(seconds):
+            call = stub.Wait(text(""), timeout=seconds)
+            return call, await error_of(call)
+
+        call, error = await expired(attempt, servicer.started.is_set)
         assert (error.code(), error.details()) == (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
         assert not call.cancelled()
         await wait_for(servicer.ended)
         await wait_for(servicer.called_back)
 
     async def test_a_stream_ends_with_its_deadline(self, stub, servicer):
-        call = stub.CountAndWait(text("2"), timeout=0.2)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await values(call)
-        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        def attempt(seconds):
+            return error_of(values(stub.CountAndWait(text("2"), timeout=seconds)))
+
+        error = await expired(attempt, servicer.started.is_set)
+        assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         await wait_for(servicer.ended)
 
     async def test_a_deadline_in_the_past_expires_at_once(self, stub):
@@ -51,10 +56,13 @@ class Deadlines:
         assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
     async def test_a_call_that_ends_in_time_does_not_change_later(self, stub):
-        call = stub.Echo(text("in time"), timeout=1)
-        assert await call == text("in time")
-        await asyncio.sleep(1.1)
+        for seconds in (0.5, 5, 20):
+            call = stub.Echo(text("in time"), timeout=seconds)
+            if await call.code() == grpc.StatusCode.OK:
+                break
+        await asyncio.sleep(seconds + 0.1)
         assert await call.code() == grpc.StatusCode.OK
+        assert await call == text("in time")
 
 
 class Cancellation:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 import redis
@@ -24,7 +24,7 @@ from tests.contract.model_gateway.limit_store_contract import (
     reserve,
     room,
 )
-from tests.support.redis_server import redis_server, silent_server, until
+from tests.support.redis_server import garbage_server, redis_server, silent_server, until
 
 
 def killed(owners) -> None:
@@ -307,6 +307,38 @@ async def test_a_redis_that_dies_is_an_error_at_once_and_comes_back(tmp_path):
             server.start()
             await working(store)
             assert await room(store) == 6, "what was settled meanwhile counts"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(b"+OK\r\n", b":7\r\n", b"$-1\r\n", b"*0\r\n", b"*1\r\n*0\r\n", b"*1\r\n*1\r\n:1\r\n", b"*x\r\n"),
+        *(b"*1\r\n*4\r\n:0\r\n:7\r\n:1\r\n:1\r\n", b"*1\r\n*3\r\n:1\r\n+x\r\n:1\r\n"),
+        *(b"-NOAUTH no\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff\x00\r\n"),
+    ],
+)
+async def test_what_answers_and_is_no_redis_is_an_error_each_time(answer):
+    async with garbage_server(answer) as url, started(RedisLimitStore(url)) as store:
+        for _ in range(3):
+            with pytest.raises(LimitStoreUnavailable):
+                await asyncio.wait_for(reserve(store, charge(1)), 20)
+            with suppress(LimitStoreUnavailable):
+                await store.maintain()
+            await asyncio.sleep(0.05)
+
+
+async def test_a_wrong_answer_does_not_end_the_store(tmp_path, monkeypatch):
+    async def wrong(**_: object) -> list[int]:
+        return [7]
+
+    with redis_server(tmp_path) as server:
+        async with started(RedisLimitStore(server.url)) as store:
+            with monkeypatch.context() as patch:
+                patch.setattr(store, "_script", wrong)
+                with pytest.raises(LimitStoreUnavailable):
+                    await asyncio.wait_for(reserve(store, charge(1)), 20)
+            await working(store)
+            assert await room(store) == 10
 
 
 async def test_a_redis_that_hangs_is_an_error_and_then_takes_no_time():

@@ -87,8 +87,8 @@ class TestInMemoryReplyCache(ReplyCacheContract):
 
 
 @asynccontextmanager
-async def connected(url: str, max_ttl: float = 3600.0):
-    cache = RedisReplyCache(url, max_ttl, CacheMetrics())
+async def connected(url: str):
+    cache = RedisReplyCache(url, CacheMetrics())
     await cache.start()
     try:
         yield cache
@@ -130,15 +130,25 @@ class TestRedisReplyCache(ReplyCacheContract):
             assert b"a/m" not in name
             assert await cache._redis.pttl(name) > 0
 
+    async def test_a_flush_holds_for_as_long_as_any_gateway_may_have_stored_a_reply(self, cache):
+        cache.put(KEY, b"reply", ttl=10 * 86_400, stamp=(await cache.get(KEY)).stamp)
+        await cache.flush("", "")
+        (flushed,) = [each for each in await cache._redis.keys("*") if b":flush:" in each]
+        await until(lambda: cache._redis.exists(f"{reply_cache.PREFIX}:reply:{KEY.digest.hex()}"))
+        (reply,) = [each for each in await cache._redis.keys("*") if b":reply:" in each]
+        assert 0 < await cache._redis.pttl(reply) < await cache._redis.pttl(flushed) <= 86_401_000
+
     async def test_a_dead_server_is_a_miss_and_comes_back(self, server, cache):
         await stored(cache)
         server.kill()
+        started_at = time.monotonic()
         for _ in range(50):
             found = await cache.get(KEY)
             assert (found.reply, found.stamp) == (None, None)
             cache.put(KEY, b"reply", ttl=60.0, stamp=b"0" * 16)
         errors = sample(cache._metrics.redis_errors, "_total")
-        assert 3 <= errors < 20, "it is not asked each time"
+        seconds = time.monotonic() - started_at
+        assert 3 <= errors < 20 + seconds, "it is not asked each time"
         with pytest.raises(CacheNotFlushed):
             await cache.flush("", "")
         server.start()
@@ -219,11 +229,14 @@ async def test_a_server_that_refuses_to_write_still_reads(tmp_path):
             await ready(cache)
             await stored(cache)
             await cache._redis.config_set("maxmemory", "1")
+            started_at = time.monotonic()
             for _ in range(20):
                 cache.put(key(digest=b"2"), b"reply", ttl=60.0, stamp=(await cache.get(KEY)).stamp)
                 assert (await cache.get(KEY)).reply == b"reply"
                 await asyncio.sleep(0.005)
-            assert 3 <= sample(cache._metrics.redis_errors, "_total", operation="put") <= 5
+            seconds = time.monotonic() - started_at
+            # Three times, and then once a second.
+            assert 3 <= sample(cache._metrics.redis_errors, "_total", operation="put") <= 5 + seconds
 
 
 async def test_a_paused_server_takes_no_time_and_comes_back(tmp_path):
@@ -238,7 +251,7 @@ async def test_a_paused_server_takes_no_time_and_comes_back(tmp_path):
                     started_at = time.monotonic()
                     for _ in range(200):
                         assert (await cache.get(KEY)).stamp is None
-                    assert time.monotonic() - started_at < 10
+                    assert time.monotonic() - started_at < 20
                 finally:
                     server.process.send_signal(signal.SIGCONT)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from contextlib import asynccontextmanager
+import sqlite3
+from contextlib import asynccontextmanager, closing
 
 import pytest
 import redis
@@ -20,7 +22,7 @@ from tests.contract.model_gateway.usage_ledger_contract import (
     counts,
     totals,
 )
-from tests.support.redis_server import redis_server
+from tests.support.redis_server import garbage_server, redis_server
 
 
 @asynccontextmanager
@@ -58,6 +60,13 @@ class TestSqliteUsageLedger(UsageLedgerContract):
         await ledger.stop()
         async with started(SqliteUsageLedger(tmp_path / "gateway")) as later:
             assert await totals(later) == {ANN: ONE}
+
+    async def test_it_is_read_while_another_program_writes(self, ledger, tmp_path):
+        await ledger.add("1", {ANN: ONE}, {BOB: ONE})
+        with closing(sqlite3.connect(tmp_path / "gateway" / "usage.sqlite", isolation_level=None)) as writer:
+            writer.execute("BEGIN EXCLUSIVE")
+            async with asyncio.timeout(5):
+                assert await totals(ledger) == {ANN: ONE}
 
     async def test_an_unusable_folder_stops_the_start_with_a_clear_message(self, tmp_path):
         (tmp_path / "file").write_text("")
@@ -98,6 +107,18 @@ class TestRedisUsageLedger(UsageLedgerContract):
         assert await totals(other) == {ANN: counts(1, 0, 7), BOB: counts()}
         kill(ledger)
         assert await totals(other) == {ANN: counts(1, 0, 7), BOB: ONE}
+
+
+@pytest.mark.parametrize(
+    "answer", [b"+OK\r\n", b":7\r\n", b"$-1\r\n", b"*1\r\n:1\r\n", b"*x\r\n", b"\xff\r\n"]
+)
+async def test_what_answers_and_is_no_redis_is_an_error(answer):
+    async with garbage_server(answer) as url, started(RedisUsageLedger(url)) as ledger:
+        for _ in range(2):
+            with pytest.raises(UsageUnavailable):
+                await ledger.add("1", {ANN: ONE}, {})
+            with pytest.raises(UsageUnavailable):
+                await totals(ledger)
 
 
 async def test_a_redis_that_dies_loses_no_batch(tmp_path):

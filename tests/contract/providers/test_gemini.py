@@ -125,7 +125,7 @@ async def test_tokens_are_counted_for_the_request_as_it_would_be_sent(provider, 
     assert counted == {"model": f"models/{MODEL}", **backend.last}
 
 
-@pytest.mark.parametrize("body", [{}, [], {"totalTokens": "4"}, {"totalTokens": -1}])
+@pytest.mark.parametrize("body", [{}, [], {"totalTokens": "four"}, {"totalTokens": -1}])
 async def test_an_invalid_count_is_a_protocol_violation(provider, backend, body):
     backend.will(whole(body))
     with pytest.raises(ProtocolViolation, match="returned no token count"):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc.aio
 import pytest
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import DrainBackendRequest
 
 from tests.support.commands import clawdbot, command_environment
 from tests.support.fake_openai import KEY, fake_openai
@@ -187,3 +188,65 @@ async def test_top_is_live_in_a_terminal_until_ctrl_c(tmp_path):
             await screen.wait_for("out tok/s", times=3)
             screen.type(chr(3))
             assert await screen.exit_code() == 0
+
+
+@asynccontextmanager
+async def many_backends(tmp_path, **server):
+    """A gateway with fifty backends, of which the last one alone has had a request, and one is draining."""
+    names = [f"backend-{number:02}" for number in range(50)]
+    models = {"backends": {each: {"provider": "echo", "models": ["m"]} for each in names}}
+    async with gateway(tmp_path / "g", models=models, server=server) as served:
+        await served.client.gateway.Generate(asks("hello", model=f"{names[-1]}/m"))
+        await served.client.admin.DrainBackend(DrainBackendRequest(backend=names[30]))
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("columns", "heads"),
+    [
+        (200, "backend state in flight queue conns idle req/s errors in tok/s out tok/s cached cost today"),
+        (80, "backend state in flight queue req/s errors out tok/s today"),
+        (40, "backend state in flight queue"),
+        (10, "backend"),
+    ],
+)
+async def test_top_shows_what_matters_most_where_not_all_has_room(tmp_path, columns, heads):
+    async with many_backends(tmp_path) as served:
+        command = ("clawdbot_cli", "models", "top", "--addr", f"127.0.0.1:{served.host.port}")
+        async with terminal(
+            *command, environment=command_environment(tmp_path), columns=columns, rows=8
+        ) as screen:
+            await screen.wait_for("… and 44" if columns > 10 else "… and", times=2)
+            shown = [" ".join(each.split()) for each in screen.text.splitlines()]
+            assert next(each for each in shown if each.startswith("backend")) == heads
+            if columns > 10:
+                names = {each.split()[0] for each in shown if each.startswith("backend-")}
+                assert names == {"backend-30", "backend-49", *(f"backend-0{number}" for number in range(4))}
+            screen.type(chr(3))
+            assert await screen.exit_code() == 0
+
+
+async def test_top_says_that_the_server_is_away_above_a_table_that_fills_the_screen(tmp_path):
+    port = free_port()
+    command = ("clawdbot_cli", "models", "top", "--interval", "0.2", "--addr", f"127.0.0.1:{port}")
+    async with AsyncExitStack() as stack:
+        async with many_backends(tmp_path, port=port):
+            screen = await stack.enter_async_context(
+                terminal(*command, environment=command_environment(tmp_path), columns=80, rows=12)
+            )
+            await screen.wait_for("… and 40 more")
+        await screen.wait_for("asked again")
+        await screen.wait_for("… and 43 more")
+        screen.type(chr(3))
+        assert await screen.exit_code() == 0
+
+
+async def test_top_prints_once_where_the_screen_cannot_be_drawn_again(tmp_path):
+    async with many_backends(tmp_path) as served:
+        command = ("clawdbot_cli", "models", "top", "--addr", f"127.0.0.1:{served.host.port}")
+        environment = {**command_environment(tmp_path), "TERM": "dumb"}
+        async with terminal(*command, environment=environment) as screen:
+            await screen.wait_for("backend-49")
+            assert await screen.exit_code() == 0
+            assert sum(each.startswith("backend-") for each in screen.text.splitlines()) == 50
+            assert "\x1b" not in screen.raw

@@ -44,7 +44,7 @@ async def logged(stub, request):
         except grpc.aio.AioRpcError:
             pass
         # The caller has its response before the server has written its line.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not (lines := [line for line in log if line.get("method") == method]):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     return lines[0]

@@ -265,7 +265,7 @@ async def test_a_models_exact_arguments_reach_the_tool_and_go_back_to_the_model(
 
 
 def gate(point: str) -> hook.HookRegistration:
-    return hook.HookRegistration(point=point, kind=hook.HOOK_KIND_GATE, timeout=Duration(seconds=1))
+    return hook.HookRegistration(point=point, kind=hook.HOOK_KIND_GATE, timeout=Duration(seconds=20))
 
 
 async def test_a_hook_can_refuse_a_turn_and_observes_finished_ones(tmp_path):

@@ -38,7 +38,9 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 
 @pytest.fixture
-async def served(tmp_path):
+async def served(tmp_path, monkeypatch):
+    patient = Limits(seconds=100.0, memory=1024**3, processes=2)
+    monkeypatch.setattr(flow_admin, "CHECK_LIMITS", patient)
     async with serving(tmp_path, dialogue={"max_flow": 4_000_000}) as served:
         yield served
 
@@ -57,12 +59,11 @@ def children():
 
 
 async def holds(condition):
-    """Whether the condition becomes true within 10 seconds."""
-    for _ in range(1000):
-        if condition():
-            return True
-        await asyncio.sleep(0.01)
-    return False
+    """Waits until the condition is true."""
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+    return True
 
 
 def validate(served, source, **options):

@@ -251,9 +251,9 @@ async def test_each_error_has_its_status_and_contains_no_key(served, backend, an
 async def test_cancelling_a_call_closes_the_backends_connection(served, backend, answer, method):
     backend.will(answer)
     task = asyncio.create_task(served.client.run(asks(), method))
-    await asyncio.wait_for(backend.busy.wait(), 5)
+    await asyncio.wait_for(backend.busy.wait(), 20)
     task.cancel()
-    await asyncio.wait_for(backend.gone.wait(), 5)
+    await asyncio.wait_for(backend.gone.wait(), 20)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert backend.left == 1

@@ -17,6 +17,7 @@ from prometheus_client import generate_latest
 from tests.support.fake_openai import KEY, error, fake_openai
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
+from tests.support.ports import free_port
 
 RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])
 PARROT = {"provider": "echo"}
@@ -71,9 +72,8 @@ async def test_a_backend_that_works_again_is_found_by_a_probe(tmp_path, rpc):
 
 @RPCS
 async def test_no_request_is_lost_while_a_backend_goes_away_and_comes_back(tmp_path, rpc):
-    async with fake_openai() as first:
-        url = first.url
-    port = int(url.rsplit(":", 1)[1].removesuffix("/v1"))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1"
     async with gateway(tmp_path, models=chain(url, cooldown="50ms", max_cooldown="200ms")) as served:
 
         async def ask(times):

@@ -125,7 +125,10 @@ async def test_an_invalid_tokenizer_file_stops_the_start(tmp_path):
 
 
 async def test_counting_a_million_tokens_blocks_nobody(tmp_path):
-    """A stream continues during the count, and the event loop is never blocked for long."""
+    """A stream continues during the count, and the event loop is never blocked for long.
+
+    In processor time: a busy machine stops this process for any time.
+    """
     lines = (f"{number}: {SAMPLES['english']}\n" for number in range(16_000))
     text = "".join(lines)
     file = train_tokenizer(tmp_path / "tokenizer.json")
@@ -136,10 +139,10 @@ async def test_counting_a_million_tokens_blocks_nobody(tmp_path):
 
         async def watch():
             nonlocal longest
-            last = time.perf_counter()
+            last = time.process_time()
             while not counted.is_set():
                 await asyncio.sleep(0.001)
-                now = time.perf_counter()
+                now = time.process_time()
                 longest, last = max(longest, now - last), now
 
         async def listen():
@@ -154,9 +157,9 @@ async def test_counting_a_million_tokens_blocks_nobody(tmp_path):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch())
             tasks.create_task(listen())
-            started_at = time.perf_counter()
+            started_at = time.process_time()
             response = await served.client.gateway.CountTokens(of(text), timeout=60)
-            seconds = time.perf_counter() - started_at
+            seconds = time.process_time() - started_at
             during = deltas
             counted.set()
     assert response.tokens > 1_000_000

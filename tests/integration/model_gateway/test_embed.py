@@ -135,7 +135,7 @@ async def test_the_next_target_answers_where_a_backend_is_overloaded(tmp_path, b
 
 
 async def test_a_plugin_can_refuse_it_before_it_starts(tmp_path, backend):
-    limiter = {"rate_limiter": {"generations": "1/minute"}}
+    limiter = {"rate_limiter": {"generations": "1/day"}}
     async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY), plugins=[limiter]) as served:
         await served.client.gateway.Embed(EmbedRequest(texts=["a"]))
         asked = len(backend.asked)

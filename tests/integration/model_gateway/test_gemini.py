@@ -172,9 +172,9 @@ async def test_cancelling_a_call_closes_the_backends_connection(served, backend,
     backend.will(HOLD if moment == "before the answer" else Answer([sse(chunk({"text": "Good"})), HANG]))
     running = served.client.stream(asks())
     reading = asyncio.create_task(_drain(running))
-    await asyncio.wait_for(backend.busy.wait(), 5)
+    await asyncio.wait_for(backend.busy.wait(), 20)
     running.cancel()
-    await asyncio.wait_for(backend.gone.wait(), 5)
+    await asyncio.wait_for(backend.gone.wait(), 20)
     await reading
     assert backend.left == 1
 
@@ -264,4 +264,4 @@ async def test_an_endless_event_is_a_protocol_violation(served, backend):
     megabyte = b"x" * 2**20
     backend.will(Answer([b"data: ", *([megabyte] * (MAX_EVENT_BYTES // len(megabyte) + 1)), HANG]))
     assert (await served.client.fault(asks(), "stream")).reason == "BACKEND_PROTOCOL"
-    await asyncio.wait_for(backend.gone.wait(), 5)
+    await asyncio.wait_for(backend.gone.wait(), 20)

@@ -52,11 +52,11 @@ async def test_a_slow_backend_is_overtaken(tmp_path, a, b, rpc, mode):
             a.will(HOLD)
             began = time.monotonic()
             reply = await served.client.run(asks(str(began), cache=CachePolicy(mode=mode)), rpc, seconds=60)
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 30
             assert backend_of(reply) == "b"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await a.gone.wait()
-            assert served.idle
+            await until(lambda: served.idle)
         assert hedges_of(served) == 3
 
 
@@ -70,9 +70,9 @@ async def test_the_first_one_may_still_win(tmp_path, a, b, rpc):
         await b.busy.wait()
         held.set()
         assert backend_of(await call) == "a"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await b.gone.wait()
-        assert served.idle
+        await until(lambda: served.idle)
 
 
 async def test_the_winner_streams_on(tmp_path, a, b):
@@ -118,7 +118,7 @@ async def test_a_call_that_is_cancelled_leaves_both(tmp_path, a, b):
             await asyncio.gather(a.busy.wait(), b.busy.wait())
             call.cancel()
             await asyncio.gather(reader, return_exceptions=True)
-            await until(lambda count=number + 1: a.left == b.left == count, seconds=5)
+            await until(lambda count=number + 1: a.left == b.left == count)
             await until(lambda: served.idle)
 
 

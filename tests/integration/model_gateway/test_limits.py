@@ -342,7 +342,10 @@ async def test_embeddings_are_limited_and_token_counts_are_not(tmp_path):
 async def test_a_limit_of_nothing_allows_nothing(tmp_path):
     limits = {"tenants": {"acme": {"concurrent": 0}}}
     async with gateway(tmp_path, model=ECHO, auth=auth(), limits=limits) as served:
-        assert await outcome(served, key="ann") == "LIMIT_REACHED"
+        with pytest.raises(grpc.aio.AioRpcError, match="The tenant acme may not make calls") as refused:
+            await ask(served, asks(model="chat"), metadata=(("authorization", f"Bearer {KEYS['ann'][1]}"),))
+        fault = remote_error(refused.value)
+        assert (fault.reason, fault.retry_after) == ("LIMIT_REACHED", None)
         assert await outcome(served, key="cy") == "OK"
 
 

@@ -21,7 +21,7 @@ from tests.support.two_workers import two_workers
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-SLOW = {"when": "slow", "text": "one two three four five six", "pace": "5s"}
+SLOW = {"when": "slow", "text": "one two", "fault": {"kind": "hang", "after": 1}}
 MODELS = {
     "backends": {
         "a": {

@@ -28,7 +28,7 @@ from tests.support.providers import make, started
 from tests.support.tiny_model import CONTEXT, REPLY, write_tiny_model
 
 MAX_STALL = 0.2
-"""Seconds. Far more than one iteration of the event loop takes, even on a busy machine."""
+"""Seconds of this process's processor time. Far more than one iteration of the event loop takes."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ async def all_free(provider):
 
 async def until(condition):
     """Polls a condition that sends no notification."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await condition():  # noqa: ASYNC110 - that is its purpose
             await asyncio.sleep(0.02)
 
@@ -152,16 +152,19 @@ async def test_another_model_is_missing(provider):
 
 
 async def longest_stall(path):
-    """The event loop's longest stall in seconds while the file loads and generates, and the reply."""
+    """The event loop's longest stall while the file loads and generates, and the reply.
+
+    In processor time: a busy machine stops this process for any time.
+    """
     longest = 0.0
     over = asyncio.Event()
 
     async def watch():
         nonlocal longest
-        last = time.perf_counter()
+        last = time.process_time()
         while not over.is_set():
             await asyncio.sleep(0.001)
-            now = time.perf_counter()
+            now = time.process_time()
             longest, last = max(longest, now - last), now
 
     async with asyncio.TaskGroup() as group:
@@ -176,14 +179,10 @@ async def test_the_event_loop_keeps_running_while_a_large_file_loads_and_generat
     """In a thread of the gateway, llama.cpp would hold the interpreter's lock during the whole load."""
     path = write_tiny_model(tmp_path / "large.gguf", width=1024, inner=8192)
     assert path.stat().st_size > 200_000_000
-    stalls = []
-    # A busy machine may cause a stall once; a load that blocks causes one every time.
-    while len(stalls) < 3 and not (stalls and stalls[-1] < MAX_STALL):
-        stall, events = await longest_stall(path)
-        assert finish_of(events) == "length"
-        stalls.append(stall)
+    stall, events = await longest_stall(path)
     path.unlink()
-    assert min(stalls) < MAX_STALL
+    assert finish_of(events) == "length"
+    assert stall < MAX_STALL
 
 
 @pytest.mark.parametrize("slots", [1, 2])

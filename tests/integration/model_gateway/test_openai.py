@@ -115,9 +115,9 @@ async def test_a_cancel_reaches_the_backend(served, backend, answer):
                 pass
 
     reading = asyncio.create_task(drain())
-    await asyncio.wait_for(backend.busy.wait(), 5)
+    await asyncio.wait_for(backend.busy.wait(), 20)
     running.cancel()
-    await asyncio.wait_for(backend.gone.wait(), 5)
+    await asyncio.wait_for(backend.gone.wait(), 20)
     await reading
     assert backend.left == 1
 

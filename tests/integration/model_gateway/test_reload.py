@@ -15,7 +15,7 @@ from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
 
 from tests.support.fake_openai import HOLD, KEY, fake_openai
 from tests.support.gateway_service import Client, compatible
-from tests.support.generate_requests import asks
+from tests.support.generate_requests import asks, text_of
 from tests.support.ports import free_port
 from tests.support.processes import process
 from tests.support.reloads import (
@@ -29,6 +29,7 @@ from tests.support.reloads import (
     reload,
     scripted,
 )
+from tests.support.scripted_provider import hold_replies
 from tests.support.two_workers import two_workers
 
 
@@ -93,7 +94,8 @@ async def test_requests_in_flight_finish_on_the_old_backend(config, tmp_path, rp
     async with loaded(config, tmp_path) as served:
         client = served.client
         old = served.application._components.backends["a"]
-        running = asyncio.create_task(client.run(asks("slow", model="a/m"), rpc))
+        held = hold_replies(old)
+        running = asyncio.create_task(client.run(asks("x", model="a/m"), rpc))
         await _until(lambda: old.in_flight)
         config.write(models(b=scripted("B"), **({} if change == "removed" else {"a": scripted("A2")})))
         await reload(client)
@@ -102,13 +104,9 @@ async def test_requests_in_flight_finish_on_the_old_backend(config, tmp_path, rp
             assert await answer(client, "a/m") == "A2"
             shown = (await client.admin.ListBackends(admin.ListBackendsRequest())).backends[0]
             assert (shown.name, shown.requests_in_flight) == ("a", 1)
+        held.set()
         reply = await running
-        text = (
-            "".join(each.text_delta.text for each in reply)
-            if rpc == "stream"
-            else "".join(part.text for part in reply.message.parts)
-        )
-        assert text == STREAM["text"]
+        assert (text_of(reply) if rpc == "stream" else reply.message.parts[0].text) == "yes"
 
 
 async def test_a_stop_closes_backends_that_still_finish_requests(config, tmp_path):
@@ -187,6 +185,23 @@ async def test_an_override_ends_with_the_configuration_of_its_alias(config, tmp_
         assert [await answer(served.client, each) for each in ("chat", "x")] == ["C", "A"]
 
 
+async def test_an_override_keeps_the_targets_whose_backends_are_left(config, tmp_path):
+    config.write(models({"x": "a/m"}, a=scripted("A"), b=scripted("B"), c=scripted("C")))
+    async with loaded(config, tmp_path) as served:
+        for alias in ("x", "only_switched"):
+            await served.client.switch(alias, "b/m", "c/m")
+        config.write(models({"x": "a/m"}, a=scripted("A"), c=scripted("C")))
+        await reload(served.client)
+        assert [await answer(served.client, each) for each in ("x", "only_switched")] == ["C", "C"]
+        config.write(models({"x": "a/m"}, a=scripted("A"), b=scripted("B")))
+        await reload(served.client)
+        assert {await answer(served.client, "only_switched") for _ in range(9)} == {"B"}, "b is back"
+        config.write(models({"x": "a/m"}, a=scripted("A")))
+        await reload(served.client)
+        assert await answer(served.client, "x") == "A"
+        assert (await served.client.fault(asks("x", model="only_switched"))).reason == "MODEL_NOT_FOUND"
+
+
 async def test_a_removed_backend_that_comes_back_is_not_drained(config, tmp_path):
     config.write(models(a=scripted("A"), b=scripted("B")))
     async with loaded(config, tmp_path) as served:
@@ -256,7 +271,7 @@ async def test_all_workers_get_the_new_configuration(config, tmp_path, how):
             return set(await asyncio.gather(*map(answer, clients)))
 
         async def all_answer(text) -> bool:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await answers() != {text}:  # noqa: ASYNC110 - there is no event to wait for
                     await asyncio.sleep(0.05)
             return True
@@ -320,6 +335,6 @@ async def test_a_closed_terminal_still_ends_the_process(config, tmp_path):
 
 
 async def _until(holds) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.02)

@@ -13,8 +13,9 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_servicekit.error_table import remote_error
 from structlog.testing import capture_logs
 
-from tests.support.generate_requests import asks
-from tests.support.reloads import STREAM, ConfigFile, loaded, models, refusal, reload, scripted
+from tests.support.generate_requests import asks, text_of
+from tests.support.reloads import ConfigFile, loaded, models, refusal, reload, scripted
+from tests.support.scripted_provider import hold_replies
 from tests.support.two_workers import two_workers
 
 PRICED = {"*": {"input": 1_000_000, "output": 1_000_000}}
@@ -47,7 +48,7 @@ async def outcomes(client, calls: int, **fields) -> list[str]:
 
 
 async def until(holds) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.02)
 
@@ -87,18 +88,20 @@ async def test_a_running_stream_keeps_its_reservation_and_its_place(config, tmp_
     config.write(limited(concurrent=1, requests="3/month"))
     async with loaded(config, tmp_path, gateway=None) as served:
         backend = served.application._components.backends["a"]
-        running = asyncio.create_task(served.client.run(asks("slow", model="chat"), "stream"))
+        held = hold_replies(backend)
+        running = asyncio.create_task(served.client.run(asks("x", model="chat"), "stream"))
         await until(lambda: backend.in_flight)
         config.write(limited(concurrent=2, requests="3/month"))
         await reload(served.client)
-        second = asyncio.create_task(served.client.run(asks("slow", model="chat"), "stream"))
+        second = asyncio.create_task(served.client.run(asks("x", model="chat"), "stream"))
         await until(lambda: backend.in_flight == 2)
         # Of two places both are taken, one of them by the call that began before the reload.
         assert await outcome(served.client) == "LIMIT_REACHED"
         config.write(limited(concurrent=1, requests="3/month"))
         await reload(served.client)
+        held.set()
         for reply in await asyncio.gather(running, second):
-            assert "".join(each.text_delta.text for each in reply) == STREAM["text"]
+            assert text_of(reply) == "yes"
         assert await outcomes(served.client, 2) == ["OK", "LIMIT_REACHED"]
 
 
@@ -237,9 +240,9 @@ async def test_a_section_that_needs_a_restart_is_told(config, tmp_path):
     async with loaded(config, tmp_path, gateway=None) as served:
         config.write({**limited("2/month"), "server": {"grace": "6s"}, "auth": {"service_token": "x" * 30}})
         with capture_logs() as log:
-            await reload(served.client)
+            assert (await reload(served.client)).restart_needed == ["auth", "server"]
             config.write({**limited("3/month"), "server": {"grace": "5s"}})
-            await reload(served.client)
+            assert not (await reload(served.client)).restart_needed
         told = [each["sections"] for each in log if each["event"] == "restart_needed"]
         assert told == [["auth", "server"]]
         assert await outcomes(served.client, 4) == ["OK"] * 3 + ["LIMIT_REACHED"]

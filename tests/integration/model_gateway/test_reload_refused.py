@@ -128,7 +128,7 @@ async def test_a_start_that_fails_says_where_too(config, tmp_path, text, message
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "CLAWDBOT_STATE_DIR": str(tmp_path / "state")},
     )
-    _, shown = await asyncio.wait_for(process.communicate(), 30)
+    _, shown = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 2
     assert f"{config.path}:{message}" in shown.decode()
     assert "Traceback" not in shown.decode()

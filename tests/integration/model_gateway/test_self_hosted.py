@@ -208,7 +208,7 @@ async def test_a_probe_without_waiting_callers_is_cancelled_and_the_next_caller_
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
             await caller
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await backend.gone.wait()
         backend.version = {"version": "0.17.4"}
         assert text_of(await run(provider, MODEL)) == "Good evening."

@@ -17,6 +17,7 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed, RateLimited
 from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.errors import InvalidRequest
+from structlog.testing import capture_logs
 
 from tests.support.cached_gateway import (
     BYPASS,
@@ -87,6 +88,19 @@ async def test_an_error_goes_to_all_and_each_moves_on(tmp_path):
     assert (len(backend.asked), len(b.asked)) == (1, 1)
 
 
+async def test_the_log_has_one_line_for_a_failure_that_calls_share(tmp_path):
+    gate = asyncio.Event()
+    async with cached(tmp_path, [gate, RateLimited("busy")]) as (served, _):
+        request = asks(model="chat", cache=USE)
+        with capture_logs() as log:
+            async with asyncio.TaskGroup() as group:
+                calls = [group.create_task(served.client.fault(request)) for _ in range(5)]
+                await until(lambda: followers(served) == 5)
+                gate.set()
+    assert {each.result().reason for each in calls} == {"BACKEND_RATE_LIMITED"}
+    assert sum(line["event"] == "attempt_failed" for line in log) == 1
+
+
 async def test_an_error_in_the_middle_ends_all_streams(tmp_path):
     gate = asyncio.Event()
     script = [events.started("m"), events.text_delta("well"), gate, BackendFailed("x")]
@@ -147,7 +161,7 @@ async def test_each_has_its_own_deadline(tmp_path):
     script = [events.started("m"), gate, *says("yes")[1:]]
     async with cached(tmp_path, script) as (served, backend):
         request = asks(model="chat", cache=USE)
-        short = asyncio.create_task(served.client.fault(request, seconds=0.5))
+        short = asyncio.create_task(served.client.fault(request, seconds=2))
         await until(lambda: followers(served) == 1)
         long = asyncio.create_task(ask(served))
         await until(lambda: followers(served) == 2)

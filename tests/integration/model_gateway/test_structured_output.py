@@ -7,6 +7,7 @@ import json
 import pytest
 from clawdbot.model_gateway.v1.generation_pb2 import JsonFormat, ResponseFormat
 
+from tests.support.deadlines import expired
 from tests.support.fake_anthropic import KEY as ANTHROPIC_KEY
 from tests.support.fake_anthropic import fake_anthropic
 from tests.support.fake_openai import HANG, KEY, Answer, completion, fake_openai, whole
@@ -88,8 +89,13 @@ async def test_any_json_is_requested_from_anthropic_in_the_prompt(tmp_path):
 @pytest.mark.parametrize("rpc", ["generate", "stream"])
 async def test_a_deadline_during_the_retry_ends_it_and_releases_everything(backend, tmp_path, rpc):
     async with served(backend, tmp_path, "json_schema") as each:
-        backend.will(says("I think 36."), Answer([HANG]))
-        fault = await each.client.fault(person(), rpc, seconds=1.5)
+
+        async def attempt(seconds):
+            backend.answers.clear()
+            backend.will(says("I think 36."), Answer([HANG]))
+            return await each.client.fault(person(), rpc, seconds)
+
+        fault = await expired(attempt, backend.busy.is_set)
         assert fault.code == "DEADLINE_EXCEEDED"
         backend.will(says('{"age": 36}'))
         events = await each.client.events(person())

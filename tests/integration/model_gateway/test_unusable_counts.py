@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_ESTIMATED, USAGE_PROVENANCE_PARTIAL, Usage
+from clawdbot.common.v1.usage_pb2 import (
+    USAGE_PROVENANCE_ESTIMATED,
+    USAGE_PROVENANCE_PARTIAL,
+    USAGE_PROVENANCE_REPORTED,
+    Usage,
+)
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_model_client.accumulator import accumulate
 
@@ -16,7 +21,7 @@ from tests.support.wires import WIRES, answer, served
 
 INPUT = {"prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count"}
 OUTPUT = {"completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count"}
-UNUSABLE = [None, 10.5, True, 2**63, -3, "7", 0, [], {}]
+UNUSABLE = [None, 10.5, True, 2**63, -3, "seven", 0, [], {}]
 
 
 def with_counts(value: Any, names: set[str], count: Any) -> Any:
@@ -48,6 +53,15 @@ async def test_an_unusable_count_of_the_prompt_is_estimated(tmp_path, wire, rpc,
     assert used.input_tokens > 5
     assert used.output_tokens == 3
     assert used.cost_micros == used.input_tokens * 3 + 3 * 15
+
+
+@pytest.mark.parametrize("count", ["12", 12.0, "12.0"], ids=repr)
+@pytest.mark.parametrize("rpc", ["generate", "stream"])
+@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
+async def test_a_count_may_be_written_in_another_way(tmp_path, wire, rpc, count):
+    used = await usage_with(tmp_path, wire, INPUT | OUTPUT, count, rpc)
+    assert used.provenance == USAGE_PROVENANCE_REPORTED
+    assert (used.input_tokens, used.output_tokens) == (12, 12)
 
 
 @pytest.mark.parametrize("count", [None, 2**63], ids=str)

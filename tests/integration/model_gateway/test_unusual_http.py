@@ -77,8 +77,9 @@ async def test_a_success_that_says_nothing_is_no_reply(tmp_path, backend):
         (json.dumps(REPLY, indent=1).encode(), "application/json"),
         (STREAM, "text/event-stream"),
         (STREAM, "application/json"),
+        (STREAM.removesuffix(b"data: [DONE]\n\n"), "text/event-stream"),
     ],
-    ids=["json", "json and a line end", "pretty json", "events", "events called json"],
+    ids=["json", "json and a line end", "pretty json", "events", "events called json", "no end"],
 )
 @pytest.mark.parametrize("rpc", ["generate", "stream"])
 async def test_a_whole_reply_is_taken_though_the_connection_stays_open(tmp_path, backend, body, kind, rpc):
@@ -87,10 +88,69 @@ async def test_a_whole_reply_is_taken_though_the_connection_stays_open(tmp_path,
     assert await replies(tmp_path, backend, answer, rpc=rpc) == ["Good evening"]
 
 
+async def test_a_whole_reply_may_come_as_one_event_whose_connection_stays_open(tmp_path, backend):
+    answer = Answer([b"data: " + WHOLE + b"\n\n", HANG])
+    assert await replies(tmp_path, backend, answer) == ["Good evening"]
+
+
+async def test_an_event_with_a_finish_reason_is_not_taken_for_the_last_of_many(tmp_path, backend):
+    pieces = [chunk({"content": each}, "stop") for each in ("Good", " evening")]
+    answer = Answer([sse(pieces[0], done=False), 2.5, sse(pieces[1])])
+    assert await replies(tmp_path, backend, answer) == ["Good evening"]
+
+
 async def test_the_first_line_of_a_stream_is_not_taken_for_a_whole_reply(tmp_path, backend):
     lines = [json.dumps(each).encode() + b"\n" for each in text_chunks("Good", " evening")]
     answer = Answer([lines[0], 2.5, *lines[1:]], content_type="application/json")
     assert await replies(tmp_path, backend, answer) == ["Good evening"]
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        ("ISO-8859-1", "cp1252", "Café „à la carte“"),
+        ('"latin1"', "cp1252", "Grüße"),
+        ("windows-1252", "cp1252", "Grüße"),
+        ("gbk", "gbk", "你好"),
+        ("GB2312", "gb18030", "你好，镕"),
+        ("big5", "big5", "你好"),
+        ("shift_jis", "cp932", "日本語"),
+        ("euc-kr", "euc-kr", "안녕"),
+    ],
+)
+@pytest.mark.parametrize("rpc", ["generate", "stream"])
+async def test_a_reply_in_another_character_set_is_read(tmp_path, backend, encoding, rpc):
+    charset, codec, text = encoding
+    body = json.dumps(completion({"content": text}), ensure_ascii=False).encode(codec)
+    stream = f"data: {json.dumps(chunk({'content': text}), ensure_ascii=False)}\n\n".encode(codec)
+    stream += sse(chunk({}, "stop"))
+    answers = [
+        Answer([body], content_type=f"application/json; charset={charset}"),
+        Answer([stream], content_type=f"text/event-stream;charset={charset}"),
+        Answer([bytes([each]) for each in stream], content_type=f"text/event-stream; charset={charset}"),
+    ]
+    assert await replies(tmp_path, backend, *answers, rpc=rpc) == [text] * 3
+
+
+async def test_a_whole_reply_may_be_in_utf_16(tmp_path, backend):
+    body = json.dumps(completion({"content": "Grüß 你"}), ensure_ascii=False).encode("utf-16")
+    answer = Answer([body], content_type="application/json; charset=utf-16")
+    assert await replies(tmp_path, backend, answer) == ["Grüß 你"]
+
+
+@pytest.mark.parametrize("charset", ["ISO-8859-1", "utf-8", "us-ascii", "x-unknown", "zlib", "undefined"])
+async def test_what_is_utf_8_is_read_as_that_whatever_the_content_type_says(tmp_path, backend, charset):
+    body = json.dumps(completion({"content": "Grüße, 你好"}), ensure_ascii=False).encode()
+    answer = Answer([body], content_type=f"application/json; charset={charset}")
+    assert await replies(tmp_path, backend, answer) == ["Grüße, 你好"]
+
+
+async def test_an_error_in_another_character_set_is_read(tmp_path, backend):
+    async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
+        for content in ('{"error": {"message": "余额不足"}}', "<title>余额不足</title>", "余额不足"):
+            backend.will(Answer([content.encode("gbk")], 400, content_type="text/plain; charset=gb2312"))
+            fault = await served.inside.fault(asks())
+            assert (fault.reason, "余额不足" in fault.message) == ("BACKEND_QUOTA", True)
 
 
 async def test_a_fallback_is_asked_though_the_body_of_the_error_stalls(tmp_path, backend):

@@ -76,7 +76,7 @@ async def test_a_deadline_that_ends_the_call_leaves_its_cost(tmp_path, backend):
     async with serving(tmp_path, backend) as served:
         backend.will(HOLD)
         with pytest.raises(grpc.aio.AioRpcError):
-            await embedding(served, *NEW, seconds=0.5)
+            await embedding(served, *NEW, seconds=2)
         _, usage = await used(served)
     assert usage.input_tokens == ESTIMATE
 

@@ -14,7 +14,7 @@ SERVICE = "clawdbot.plugins.v1.ToolService"
 
 
 async def until(holds):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - the check sets no event
             await asyncio.sleep(0.02)
 

@@ -14,22 +14,25 @@ import pytest
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from clawdbot_servicekit.peers import NetworkPeers
 
-from tests.support.engines import serving_handlers
+from tests.support.engines import make_engine_server, serving_handlers
 from tests.support.hosts import hosting, trial_settings
 from tests.support.http2_frames import (
     ACK,
     END_HEADERS,
+    END_STREAM,
     HEADERS,
     PREFACE,
     RESET,
     SETTINGS,
+    Http2Client,
     call_headers,
     frame,
 )
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import ticks
 
-CALL = call_headers(b"/clawdbot.plugins.v1.ToolService/ListTools")
+LIST_TOOLS = b"/clawdbot.plugins.v1.ToolService/ListTools"
+CALL = call_headers(LIST_TOOLS)
 
 
 def reset_streams(port, count, done):
@@ -56,7 +59,7 @@ async def test_a_connection_that_resets_its_calls_does_not_starve_the_others(tmp
         async with process.channel() as channel:
             stub = tool_service_pb2_grpc.ToolServiceStub(channel)
             for _ in range(50):
-                await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=5)
+                await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=20)
         done.set()
         await asyncio.to_thread(attack.join, 20)
 
@@ -93,11 +96,68 @@ async def test_garbage_on_one_connection_does_not_disturb_the_others(tmp_path, b
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
         for _ in range(5):
-            with socket.create_connection(("127.0.0.1", hosted.host.port), timeout=5) as client:
+            with socket.create_connection(("127.0.0.1", hosted.host.port), timeout=20) as client:
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(client.sendall, bytes_sent)
+                await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=20)
+        await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=20)
+
+
+PATHS = {
+    "not UTF-8": b"/\xff",
+    "a method and a byte that is not UTF-8": LIST_TOOLS + b"\xff",
+    "cut off within a character": b"/clawdbot.\xe4\xbd/ListTools",
+    "a surrogate": b"/\xed\xa0\x80/x",
+    "Latin-1": "/größe/x".encode("latin-1"),
+    "UTF-8": "/größe/你好".encode(),
+    "empty": b"",
+    "no method": b"/",
+    "other letters": LIST_TOOLS.lower(),
+    "a query": LIST_TOOLS + b"?x=1",
+}
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+async def test_no_path_of_a_call_ends_the_server(tmp_path, path):
+    """grpc.aio decodes paths in the loop that accepts all calls."""
+
+    def send(port):
+        with Http2Client(port) as client:
+            client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, call_headers(path)))
+            # Whatever the engine answers, it has seen the path.
+            client.outcome()
+
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        await asyncio.to_thread(send, hosted.host.port)
+        async with hosted.insecure(("grpc.use_local_subchannel_pool", 1)) as new:
+            for each in (channel, new):
+                stub = tool_service_pb2_grpc.ToolServiceStub(each)
                 await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
-        await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
+
+
+async def test_a_burst_of_connections_finds_room_until_they_are_accepted(engine):
+    """The server accepts none yet. One for which there is no room would try again after a second."""
+    server = make_engine_server(engine).server
+    port = server.add_insecure_port("127.0.0.1:0")
+    with contextlib.ExitStack() as clients:
+        for _ in range(500):
+            clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=0.9))
+    await server.start()
+    await server.stop(None)
+
+
+@pytest.mark.parametrize("sent", [b"", frame(HEADERS, END_HEADERS, 1, CALL)], ids=["no call", "half a call"])
+async def test_a_client_that_stays_connected_and_reads_nothing_does_not_hold_up_a_stop(tmp_path, sent):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        with socket.create_connection(("127.0.0.1", hosted.host.port), timeout=5) as client:
+            client.sendall(PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK) + sent)
+            await tool_service_pb2_grpc.ToolServiceStub(channel).ListTools(
+                tool_service_pb2.ListToolsRequest(), timeout=10
+            )
+            if sent:
+                client.sendall(frame(RESET, 0, 1, struct.pack(">I", 8)))
+            async with asyncio.timeout(30):
+                await hosted.host.stop(300)
 
 
 async def test_slow_readers_take_neither_threads_nor_calls_from_others(engine):
@@ -122,7 +182,7 @@ async def test_slow_readers_take_neither_threads_nor_calls_from_others(engine):
         streams = [slow.unary_stream("/test.Slow/Flood")(b"") for _ in range(60)]
         for each in streams:
             assert await each.read()
-        assert await other.unary_unary("/test.Slow/Echo")(b"x", timeout=10) == b"x"
+        assert await other.unary_unary("/test.Slow/Echo")(b"x", timeout=20) == b"x"
         assert await asyncio.wait_for(asyncio.to_thread(lambda: "a thread"), 10)
         for each in streams:
             each.cancel()

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from tests.support.engines import GRPCIO_ONLY
 from tests.support.hosts import hosting, trial_settings
+from tests.support.ports import refuses
 from tests.support.trial_service import SERVICE, Trial, TrialSection, ticks
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -67,28 +68,32 @@ async def test_an_unknown_name_is_not_found_by_check_and_service_unknown_to_watc
         watch.cancel()
 
 
-async def reflected(channel):
-    """The names of the services that reflection lists."""
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
-    answer = await anext(aiter(call))
-    return {each.name for each in answer.list_services_response.service}
+VERSIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
 
-async def test_reflection_lists_every_service(tmp_path):
+def reflection_call(channel, requests, version=VERSIONS[0]):
+    """A call of ServerReflectionInfo; the messages of both versions are the same."""
+    method = channel.stream_stream(
+        f"/{version}/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    return method(iter(requests))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_reflection_lists_every_service_in_both_versions(tmp_path, version):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
-        assert await reflected(channel) == {
-            SERVICE,
-            "grpc.health.v1.Health",
-            "grpc.reflection.v1alpha.ServerReflection",
-        }
+        listing = reflection_pb2.ServerReflectionRequest(list_services="")
+        answer = await anext(aiter(reflection_call(channel, [listing], version)))
+        names = {each.name for each in answer.list_services_response.service}
+        assert names == {SERVICE, "grpc.health.v1.Health", *VERSIONS}
 
 
 async def declaring_file(channel, symbol):
     """The name of the file that declares the symbol, by reflection; None if there is none."""
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
-    answer = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
+    answer = await anext(aiter(reflection_call(channel, [request])))
     if answer.HasField("error_response"):
         assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
         return None
@@ -106,6 +111,9 @@ async def declaring_file(channel, symbol):
         ("clawdbot.common.v1.scope", "clawdbot/common/v1/access.proto"),
         ("google.rpc.RetryInfo", "google/rpc/error_details.proto"),
         ("grpc.health.v1.Health.Check", "grpc_health/v1/health.proto"),
+        ("grpc.reflection.v1.ServerReflection", "grpc_reflection/v1/reflection.proto"),
+        ("grpc.reflection.v1.ServerReflectionRequest.host", "grpc_reflection/v1/reflection.proto"),
+        ("grpc.reflection.v1alpha.ServerReflection", "grpc_reflection/v1alpha/reflection.proto"),
         (f"{SERVICE}.Nonesuch", None),
         (f"{SERVICE}.", None),
         (f"{SERVICE}.ListTools.ListTools", None),
@@ -147,6 +155,28 @@ async def test_a_drain_lets_a_stream_end_and_accepts_no_new_call(tmp_path):
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
+async def test_who_waits_for_ready_during_a_drain_gets_the_successor(tmp_path):
+    """New connections are refused while calls of the old ones end, so the client tries again."""
+    async with hosting(tmp_path / "old") as old, old.insecure() as channel:
+        stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(100, 0.05)))
+        await anext(stream)
+        stopping = asyncio.create_task(old.host.stop(60))
+        port = old.host.port
+        async with asyncio.timeout(10):
+            while not await refuses(port):  # noqa: ASYNC110 - the server sets no event
+                await asyncio.sleep(0.01)
+        fresh = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100))
+        async with old.insecure(*fresh) as waiting:
+            call = tool_service_pb2_grpc.ToolServiceStub(waiting).ListTools(
+                tool_service_pb2.ListToolsRequest(plugin="waited"), wait_for_ready=True, timeout=30
+            )
+            call = asyncio.ensure_future(call)
+            async with hosting(tmp_path / "new", server={"port": port}):
+                assert (await call).tools[2].spec.name == "waited"
+                assert len([event async for event in stream]) == 100
+                await stopping
+
+
 async def test_calls_that_outlast_the_grace_end_with_unavailable(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
@@ -170,7 +200,7 @@ async def test_a_second_stop_ends_the_wait(tmp_path):
         assert (await watch.read()).status == SERVING
         first = asyncio.create_task(hosted.host.stop(3600))
         assert (await watch.read()).status == NOT_SERVING
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await hosted.host.stop()
             await first
         with pytest.raises(grpc.aio.AioRpcError) as caught:

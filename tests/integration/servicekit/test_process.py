@@ -1,5 +1,7 @@
 """A service as a process: signals, exit codes, and no traceback for errors that an operator can fix."""
 
+import asyncio
+import json
 import signal
 import socket
 
@@ -9,6 +11,17 @@ import pytest
 from clawdbot.plugins.v1 import tool_service_pb2_grpc
 
 from tests.support.engines import GRPCIO_ONLY
+from tests.support.http2_frames import (
+    ACK,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PREFACE,
+    SETTINGS,
+    Http2Client,
+    call_headers,
+    frame,
+)
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import ticks
 
@@ -69,8 +82,9 @@ async def test_an_error_that_an_operator_can_fix_is_one_sentence_and_exit_code_2
                 assert await process.ended() == 2
                 assert sentence in process.log()
                 assert "Traceback" not in process.log()
-                # On a busy machine the watchdog may have written a line as well.
-                told = [line for line in process.log().splitlines() if "event_loop_" not in line]
+                # On a busy machine the watchdog may have written as well: lines, and at last stacks.
+                told = process.log().partition("Timeout (")[0].splitlines()
+                told = [line for line in told if "event_loop_" not in line]
                 assert len(told) == 1
 
 
@@ -81,3 +95,35 @@ async def test_the_config_argument_names_the_file(tmp_path):
     async with trial_process(tmp_path, "--config", str(config)) as process:
         assert await process.ended() == 2
         assert process.log() == "Read from the named file.\n"
+
+
+LIST_TOOLS = b"/clawdbot.plugins.v1.ToolService/ListTools"
+UNREADABLE = (
+    PREFACE[:12],
+    PREFACE + frame(SETTINGS) + frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\xff" * 40),
+    *(
+        PREFACE + frame(SETTINGS) + frame(SETTINGS, ACK) + frame(HEADERS, END_HEADERS | END_STREAM, 1, call)
+        for call in (
+            call_headers(LIST_TOOLS, grpc_timeout=b"soon"),
+            call_headers(LIST_TOOLS, te=b"gzip"),
+            call_headers(LIST_TOOLS, x_a_bin=b"!"),
+            call_headers(LIST_TOOLS, grpc_encoding=b"br"),
+            call_headers(b"/\xff"),
+        )
+    ),
+)
+
+
+async def test_the_log_is_json_whatever_clients_send_if_grpcs_core_is_silent(tmp_path):
+    def send(port, data):
+        with Http2Client(port, data) as client:
+            client.done_sending()
+            client.outcome()
+
+    async with trial_process(tmp_path, GRPC_VERBOSITY="NONE") as process:
+        await process.serving()
+        for data in UNREADABLE:
+            await asyncio.to_thread(send, process.port, data)
+        process.signal(signal.SIGTERM)
+        assert await process.ended() == 0
+        assert all(json.loads(line)["event"] for line in process.log().splitlines())

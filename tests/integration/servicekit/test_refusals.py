@@ -148,7 +148,7 @@ async def test_a_call_without_a_message_is_malformed():
 async def test_a_caller_that_leaves_before_its_message_is_recorded_as_cancelled():
     async with serving() as (channel, _, _, admission, records):
         call = channel.stream_unary("/test.All/unary_unary")(timeout=20)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while not admission.count:  # noqa: ASYNC110 - it sets no event
                 await asyncio.sleep(0.01)
         call.cancel()
@@ -164,12 +164,13 @@ async def test_the_native_engine_tells_of_a_call_when_its_message_is_there():
             await call
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         assert await channel.unary_unary("/test.All/unary_unary")(b"x") == b"answered"
+        await recorded(records)
         assert (admission.count, len(records)) == (0, 1)
 
 
 async def recorded(records):
     """The first record."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not records:  # noqa: ASYNC110 - it sets no event
             await asyncio.sleep(0.01)
     return records[0]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import urllib.request
 
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2_grpc
+from clawdbot_servicekit.watchdog import STALL_AFTER
 
 from tests.support.engines import GRPCIO_ONLY
 from tests.support.ports import free_port
@@ -33,20 +35,23 @@ async def test_a_blocked_loop_is_logged_with_its_stack_and_counted_once_and_agai
         await process.serving()
         async with process.channel() as channel:
             stub = tool_service_pb2_grpc.ToolServiceStub(channel)
-            call = stub.InvokeTool(invoke("stick", how="sleep", seconds=6, ticks=1))
+            fifo = tmp_path / "fifo"
+            os.mkfifo(fifo)
+            call = stub.InvokeTool(invoke("fifo", path=str(fifo), ticks=1))
             reading = asyncio.ensure_future(call.read())
             await process.logged("event_loop_blocked")
             assert not reading.done(), "told while it is blocked"
             url = f"http://127.0.0.1:{port}/metrics"
             text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
             assert "clawdbot_event_loop_stalls_total 1.0" in text
+            await asyncio.to_thread(fifo.write_bytes, b"")
             await reading
             await process.logged("event_loop_unblocked")
         (blocked,) = events(process, "event_loop_blocked")
         assert blocked["level"] == "error"
         assert blocked["stack"][-1].endswith("in InvokeTool")
         (unblocked,) = events(process, "event_loop_unblocked")
-        assert 5 < unblocked["seconds"] < 12
+        assert unblocked["seconds"] > STALL_AFTER
 
 
 async def test_the_stacks_are_logged_while_no_python_thread_can_run(tmp_path):

@@ -142,3 +142,33 @@ def test_a_call_without_a_name_is_a_model_error_even_beside_another():
     named = {"type": "tool_use", "id": "t2", "name": "clock_now", "input": {"zone": 1}}
     for blocks in ([nameless, named], [named, nameless], [nameless]):
         assert finish_of(whole(message(*blocks, reason="tool_use"))) == "model_error"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ("{}", '{"people": 4}'),
+        ("", "{}", '{"peo', 'ple": 4}'),
+        ("null", '{"people": 4}'),
+        ("{", '{"peo', '{"people": 4}'),
+        ('{"people": 4}', '{"people": 4}'),
+    ],
+)
+def test_pieces_may_begin_with_a_placeholder_or_grow(pieces):
+    events = reply_to(begin(), *calls("tables_reserve", *pieces), *end("tool_use"))
+    assert [each[1:] for each in calls_of(events)] == [("tables.reserve", {"people": 4})]
+    assert finish_of(events) == "tool_calls"
+
+
+@pytest.mark.parametrize("piece", ["{}", "null"])
+def test_a_placeholder_alone_is_no_arguments(piece):
+    events = reply_to(begin(), *calls("clock_now", piece), *end("tool_use"))
+    assert [each[1:] for each in calls_of(events)] == [("clock.now", {})]
+
+
+@pytest.mark.parametrize(
+    "name", ["functions.tables_reserve", "default_api.tables_reserve", " tables_reserve "]
+)
+def test_a_tools_name_is_known_with_what_models_write_around_it(name):
+    events = reply_to(begin(), *calls(name, '{"people": 4}'), *end("tool_use"))
+    assert [each[1] for each in calls_of(events)] == ["tables.reserve"]

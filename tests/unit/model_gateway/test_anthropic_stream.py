@@ -240,7 +240,7 @@ def test_input_written_to_the_cache_may_be_reported_by_how_long_it_is_kept():
         assert (usage_of(events).input_tokens, usage_of(events).cache_write_tokens) == (57, 50)
 
 
-@pytest.mark.parametrize("nonsense", [None, "many", [], {"input_tokens": -3, "output_tokens": "2"}])
+@pytest.mark.parametrize("nonsense", [None, "many", [], {"input_tokens": -3, "output_tokens": "two"}])
 def test_invalid_usage_counts_nothing(nonsense):
     first = {"type": "message_start", "message": message(reason=None, usage=nonsense)}
     counted = usage_of(reply_to(first, *says("Yes."), *end(counts={})))
@@ -361,3 +361,16 @@ def test_a_whole_reply_at_the_end_of_its_stream_repeats_nothing():
     repeated = message({"type": "text", "text": "Yes."}, call, reason="tool_use")
     events = reply_to(begin(), *blocks, repeated)
     assert (text_of(events), len(calls_of(events)), finish_of(events)) == ("Yes.", 1, "tool_calls")
+
+
+def test_content_and_reason_may_come_with_the_start_or_the_end_of_the_reply():
+    text = {"type": "text", "text": "Yes."}
+    stopped, none = {"type": "message_stop"}, {"type": "message_delta", "delta": {"stop_reason": None}}
+    for events in (
+        [begin(content=[text]), *end()],
+        [begin(content=[text], stop_reason="end_turn"), stopped],
+        [begin(content=[text]), *says("Yes."), *end()],
+        [begin(), *says("Yes."), none, {**stopped, "stop_reason": "end_turn"}],
+    ):
+        reply = reply_to(*events)
+        assert (text_of(reply), finish_of(reply)) == ("Yes.", "stop")

@@ -82,6 +82,56 @@ def test_pieces_may_come_as_messages():
     assert text_of(reply_to(*pieces, last({"content": ""}))) == "Hi you"
 
 
+@pytest.mark.parametrize("finish", [{"content": "Hi you, there"}, {"content": ""}, {}])
+@pytest.mark.parametrize(
+    "growing",
+    [
+        ["Hi", "Hi you", "Hi you, there"],
+        ["Hi", "Hi", "Hi you, there", "Hi you, there"],
+        ["", "Hi", "Hi you,", "Hi you, there"],
+        ["Hi", [{"type": "text", "text": "Hi you, there"}]],
+    ],
+)
+def test_a_message_may_grow_from_chunk_to_chunk(growing, finish):
+    chunks = [last({"reasoning_content": "Hm", "content": each}, finish=None) for each in growing]
+    if finish.get("content"):
+        finish = {"reasoning_content": "Hm", **finish}
+    events = reply_to(*chunks, last(finish))
+    assert (thoughts_in(events), text_of(events), finish_of(events)) == ("Hm", "Hi you, there", "stop")
+
+
+def test_thoughts_and_calls_of_a_message_may_grow_too():
+    growing = [
+        {"reasoning_content": "Hm"},
+        {"reasoning_content": "Hm, yes"},
+        {"reasoning_content": "Hm, yes", "content": "Wait."},
+        *(
+            {
+                "reasoning_content": "Hm, yes",
+                "content": "Wait.",
+                "tool_calls": [call(0, "c1", "tables_reserve", each)],
+            }
+            for each in ('{"peo', '{"people": 4}')
+        ),
+    ]
+    events = reply_to(*(last(each, finish=None) for each in growing), last(growing[-1], "tool_calls"))
+    assert (thoughts_in(events), text_of(events)) == ("Hm, yes", "Wait.")
+    assert calls_in(events) == [("tables.reserve", {"people": 4})]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [['{"peo', '{"people": 4}'], ['{"peo', 'ple": 4}'], ["", '{"people": 4}', '{"people": 4}']],
+    ids=["growing", "pieces", "repeated"],
+)
+def test_calls_may_come_in_messages_as_pieces_or_grow(arguments):
+    chunks = [
+        last({"tool_calls": [call(0, "c1", "tables_reserve", each)]}, finish=None) for each in arguments
+    ]
+    events = reply_to(*chunks, last({}, "tool_calls"))
+    assert calls_in(events) == [("tables.reserve", {"people": 4})]
+
+
 def test_empty_messages_beside_deltas_are_nothing():
     pieces = [
         {"choices": [{"index": 0, "delta": {"content": each}, "message": {}}]} for each in ("Hi", " you")

@@ -75,6 +75,9 @@ def test_content_may_be_a_list_of_parts():
         ),
         ("refusal", "refusal"),
         ("pause_turn", "paused"),
+        *((each, "cancelled") for each in ("cancelled", "CANCELED", "user_cancel")),
+        ("ERROR_LIMIT", "context_full"),
+        ("time_limit", "truncated"),
         ("something_new", "unknown"),
     ],
 )
@@ -82,7 +85,7 @@ def test_each_finish_reason_is_mapped_and_passed_on(raw, reason):
     events = reply_to(chunk({"content": "Yes."}), chunk({}, raw))
     assert finish_of(events) == reason
     assert events[-1].finished.raw_finish_reason == raw
-    assert events[-1].finished.truncated == (reason in {"length", "context_full"})
+    assert events[-1].finished.truncated == (reason in {"length", "context_full", "truncated"})
 
 
 CALLS = ["tool_calls", "function_call", "tool_use", "TOOL_CALL", "tool-calls"]
@@ -117,8 +120,10 @@ def test_a_finish_reason_without_done_ends_the_reply():
     assert finish_of(reply_to(chunk({"content": "Yes."}, "stop"), done=False)) == "stop"
 
 
-def test_an_empty_finish_reason_is_ignored():
-    events = reply_to(chunk({"content": "Ye"}, ""), chunk({"content": "s."}, "stop"))
+@pytest.mark.parametrize("raw", ["", "null", "None", "FINISH_REASON_UNSPECIFIED", "in_progress", 0, [], {}])
+def test_a_finish_reason_that_is_none_yet_is_ignored(raw):
+    assert finish_of(reply_to(chunk({"content": "Ye"}, raw))) == "truncated"
+    events = reply_to(chunk({"content": "Ye"}, raw), chunk({"content": "s."}, "stop"))
     assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
 
 

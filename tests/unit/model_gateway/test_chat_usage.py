@@ -51,7 +51,7 @@ def test_usage_of_a_stream_that_broke_off_is_partial():
     assert usage_of(events).provenance == UsageProvenance.USAGE_PROVENANCE_PARTIAL
 
 
-@pytest.mark.parametrize("nonsense", [None, "many", [], {"prompt_tokens": -3, "completion_tokens": "2"}])
+@pytest.mark.parametrize("nonsense", [None, "many", [], {"prompt_tokens": -3, "completion_tokens": "two"}])
 def test_invalid_usage_counts_nothing(nonsense):
     events = reply_to(chunk({"content": "Yes."}, "stop", usage=nonsense))
     assert usage_of(events) in (None, Usage(provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED))

@@ -9,6 +9,7 @@ from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendFailed,
     BackendOverloaded,
+    BackendTimeout,
     ContentFiltered,
     ContextTooLong,
     FeatureRefused,
@@ -60,6 +61,14 @@ MISSING = [
     ("Ark", 404, e("Your account has not activated the model x.", "ModelNotOpen", "NotFound")),
     ("OpenAI", 404, e("This is not a chat model and thus not supported in this endpoint.")),
     ("anyone", 400, e("no", "unknown_model")),
+    ("Gemini", 404, e("models/gemini-9 is not found for API version v1beta.")),
+    (
+        "NVIDIA",
+        404,
+        {"status": 404, "title": "Not Found", "detail": "Function 'x': Not found for account 'y'"},
+    ),
+    ("Bedrock", 403, {"message": "You don't have access to the model with the specified model ID."}),
+    ("OpenAI", 403, e("Project `x` does not have access to model `gpt-4o`")),
 ]
 EMPTY = [
     ("Anthropic", 400, e("You have reached your specified API usage limits. You will regain access on …")),
@@ -80,6 +89,7 @@ EMPTY = [
     ("new-api", 403, e("用户额度不足, 剩余额度: -0.1", "insufficient_user_quota")),
     ("Ollama", 429, {"error": "you (x) have reached your weekly usage limit, upgrade for higher limits"}),
     ("Bedrock", 400, {"__type": "ServiceQuotaExceededException", "message": "no"}),
+    *(("Zhipu", 429, e("no", code)) for code in ("1304", "1308", "1309", "1310")),
 ]
 MEDIA = [
     ("DeepSeek", 400, e("Failed to deserialize: messages[0]: unknown variant `image_url`, expected `text`")),
@@ -93,6 +103,8 @@ MEDIA = [
     ("one like vLLM", 400, e("Too many images in the request")),
     ("anyone", 400, e("This endpoint does not accept images")),
     ("anyone", 400, e("Unsupported file type: application/x")),
+    ("anyone", 400, e("Only base64-encoded images are supported")),
+    ("anyone", 400, e("The provided URL does not appear to point to a valid image")),
 ]
 NOBODY = [
     ("OpenRouter", 503, e("There is no available model provider that meets your routing requirements", 503)),
@@ -130,6 +142,10 @@ FEATURES = [
     ("anyone", 400, e("This model does not support json_schema")),
     ("OpenAI", 400, e("Unsupported parameter: 'tools' is not supported with this model.")),
     ("Gemini", 400, e("Function calling is not enabled for this model")),
+    ("Gemini", 400, e("Function calling with a response mime type: 'application/json' is unsupported")),
+    ("DeepSeek", 400, e("This response_format type is unavailable now")),
+    ("Moonshot", 400, e("tool_choice 'required' is incompatible with thinking enabled")),
+    ("Anthropic", 400, e("Thinking may not be enabled when tool_choice forces tool use.")),
 ]
 BUSY = [
     ("Groq", 498, e("no"), BackendOverloaded),
@@ -157,6 +173,19 @@ BUSY = [
         BackendFailed,
     ),
     ("anyone", 409, e("conflict"), BackendFailed),
+    ("Cloudflare", 524, b"error code: 524", BackendTimeout),
+    ("new-api", 400, e("no", "bad_response_status_code"), BackendFailed),
+    ("anyone", 400, e("Upstream request failed", None, "upstream_error"), BackendFailed),
+    *(("anyone", 500, e(each), BackendOverloaded) for each in ("Overloaded", "Loading model", "overloaded!")),
+    ("anyone", 400, e("Service temporarily unavailable"), BackendOverloaded),
+    ("anyone", 500, {"error": "Model x is currently loading"}, BackendOverloaded),
+    ("LiteLLM", 500, e("litellm.RateLimitError: AnthropicException - x"), RateLimited),
+    ("LiteLLM", 500, e("litellm.ContextWindowExceededError: x"), ContextTooLong),
+    ("LiteLLM", 500, e("litellm.AuthenticationError: x"), BackendAuth),
+    ("LiteLLM", 400, e("litellm.InternalServerError: AnthropicException - Overloaded"), BackendOverloaded),
+    ("LiteLLM", 400, e("litellm.ContentPolicyViolationError: x"), ContentFiltered),
+    ("vLLM", 400, e("max_tokens must be at least 1, got -500."), ContextTooLong),
+    ("Anthropic", 400, e("too many total text bytes: 12000000 > 9000000"), ContextTooLong),
     ("nginx", 499, b"", BackendFailed),
     ("Groq", 400, e("Failed to call a function.", "tool_use_failed", "invalid_request_error"), BackendFailed),
     ("Groq", 400, e("Failed to generate JSON.", "json_validate_failed"), ResponseFormatMissed),
@@ -198,6 +227,12 @@ FRIENDS = [
     "Field images_per_prompt must be positive",
     "The usage field is not permitted",
     "messages.0.role: Input should be 'user' or 'assistant'",
+    "max_tokens must be at least 1, got 0",
+    "max_tokens: 64000 > 8192, which is the maximum allowed number of output tokens for this model",
+    "The image_detail field must be low or high",
+    "Model context window too small (minimum is 128k tokens)",
+    "tool_choice must be a string or an object",
+    "Unknown field: loading_model_name",
 ]
 
 

@@ -116,6 +116,10 @@ def test_json_that_was_cut_is_neither_read_nor_repeated():
         (e("no", None, "api_error"), BackendFailed),
         (e("no"), BackendFailed),
         ({"error": "no"}, BackendFailed),
+        ({"error": "overloaded_error"}, BackendOverloaded),
+        ({"type": "error", "error": "rate_limit_exceeded"}, RateLimited),
+        ({"detail": "insufficient_quota"}, QuotaExhausted),
+        ({"error": {"message": "model_not_found"}}, ModelMissing),
     ],
 )
 def test_an_error_without_a_status_has_that_of_its_type(payload, kind):

@@ -58,7 +58,9 @@ FAILED += ["MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE"]
         *((each, "content_filter") for each in FILTERED),
         *((each, "model_error") for each in FAILED),
         ("CONTINUATION", "unknown"),
-        ("stop", "unknown"),
+        ("stop", "stop"),
+        ("FinishReason.MAX_TOKENS", "length"),
+        ("FINISH_REASON_SAFETY", "content_filter"),
         ("A_NEW_ONE", "unknown"),
     ],
 )
@@ -350,3 +352,35 @@ def test_a_stream_without_a_reply_is_an_error(stream):
 def test_an_event_that_is_not_a_json_object_is_an_error(event):
     with pytest.raises(ProtocolViolation):
         read(sse(chunk({"text": "Good"}), event))
+
+
+# Servers that imitate the API
+
+
+@pytest.mark.parametrize(
+    "content", ["Yes.", {"parts": ["Yes."]}, {"parts": "Yes."}, [{"parts": ["Y", "es."]}]]
+)
+def test_a_text_may_stand_for_a_part_or_all_content(content):
+    events = reply_to({"candidates": [{"content": content, "finishReason": "STOP"}]})
+    assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+
+
+def test_a_reply_may_be_wrapped_in_a_response():
+    events = reply_to({"response": chunk({"text": "Yes."})}, {"response": chunk(finish="STOP")})
+    assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+
+
+@pytest.mark.parametrize("thought", [{"text": "Hm.", "thought": "true"}, {"thought": "Hm."}])
+def test_a_thought_may_be_marked_with_a_text(thought):
+    events = reply_to(chunk(thought), chunk({"text": "Yes.", "thought": "false"}, finish="STOP"))
+    assert accumulate(events).message.parts[0].reasoning.text == "Hm."
+    assert text_of(events) == "Yes."
+
+
+def test_a_call_that_is_sent_twice_under_one_id_is_one():
+    once = call("clock_now", {"zone": "UTC"}, call_id="c1")
+    other = call("clock_now", {"zone": "CET"}, call_id="c1")
+    assert len(calls_of(reply_to(chunk(once), chunk(once, finish="STOP")))) == 1
+    assert len(calls_of(reply_to(chunk(once), chunk(other, finish="STOP")))) == 2
+    nameless = call("clock_now", {}, call_id=None)
+    assert len(calls_of(reply_to(chunk(nameless, nameless, finish="STOP")))) == 2

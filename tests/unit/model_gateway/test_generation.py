@@ -26,6 +26,7 @@ from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired, InvalidRequest
 
 from tests.support.generate_requests import asks, check_grammar, collect, finish_of, text_of
+from tests.support.redis_server import until
 from tests.support.scripted_provider import WAIT, Bench, FakeProvider, says
 
 CHAIN = {"default": (Target("a", "m"), Target("b", "m", fallback=True))}
@@ -244,8 +245,7 @@ async def test_requests_beyond_a_backends_concurrency_wait_for_a_slot(rpc):
     first = asyncio.create_task(answer(bench, rpc=rpc))
     await bench.providers["a"].waiting.wait()
     second = asyncio.create_task(answer(bench, rpc=rpc))
-    await asyncio.sleep(0.01)
-    assert bench.backends["a"].in_flight == 2
+    await until(lambda: bench.backends["a"].in_flight == 2)
     assert bench.providers["a"].asked == ["m"]
     first.cancel()
     assert text_of_reply(await second) == "yes"
@@ -257,7 +257,7 @@ async def test_a_request_that_is_cancelled_while_it_waits_takes_no_slot():
     first = asyncio.create_task(answer(bench))
     await bench.providers["a"].waiting.wait()
     waiting = [asyncio.create_task(answer(bench)) for _ in range(3)]
-    await asyncio.sleep(0.01)
+    await until(lambda: bench.backends["a"].in_flight == 4)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)

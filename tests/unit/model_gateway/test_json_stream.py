@@ -144,6 +144,18 @@ FIRST_END = b"\n\n"
             b"data: : x",
             b"data: ping",
         ),
+        *(
+            b"data: [PING]",
+            b"data: [heartbeat]",
+            b"data: keep alive",
+            b"data: .",
+            b"data: -",
+            b"data: [null]",
+        ),
+        *(b"data: OPENROUTER PROCESSING", b"data: still working", b"data: undefined", b"data: <ping>"),
+        *(b"event: tick\ndata: x", b"event: heartbeat\ndata: {}", b'data: {"type": "heartbeat"}', b"ping"),
+        *(b'data: {"status": "processing"}', b'data: {"event": "queued", "position": 3}', b"data: \0"),
+        *(b'data: {"heartbeat": true}', b"data: {}", b'data: {"error": null}', b"data: \xef\xbb\xbf", b"\0"),
     ],
 )
 def test_any_sign_of_life_leaves_the_stream_alone(vendor, sign):
@@ -151,6 +163,39 @@ def test_any_sign_of_life_leaves_the_stream_alone(vendor, sign):
     first, rest = stream.replace(b"\r", b"").split(FIRST_END, 1)
     events = read(sign + FIRST_END, first + FIRST_END, sign + FIRST_END, rest)
     assert (text_of(events), finish_of(events)) == ("Good evening", "stop")
+
+
+@pytest.mark.parametrize(
+    "sign",
+    ["{}", '{"status": "processing"}', '{"type": "ping"}', '{"error": null}', "ping", ": ping", "[]", "."],
+)
+def test_any_sign_of_life_leaves_lines_alone(sign):
+    read, stream = REPLIES["ollama"]
+    first, rest = stream.split(b"\n", 1)
+    line = sign.encode() + b"\n"
+    for pieces in ((line, stream), (first + b"\n", line, rest)):
+        events = read(*pieces)
+        assert (text_of(events), finish_of(events)) == ("Good evening", "stop")
+        assert events[0].started.model != "asked-for"
+
+
+@pytest.mark.parametrize("vendor", SSE)
+@pytest.mark.parametrize(
+    "error", [b'{"error": {"message": "boom", "code": 503}}', b'error: {"message": "boom", "code": 503}']
+)
+def test_an_error_that_is_no_event_is_one_all_the_same(vendor, error):
+    read, stream = REPLIES[vendor]
+    first = stream.replace(b"\r", b"").split(FIRST_END, 1)[0] + FIRST_END
+    for pieces in ((error + b"\n",), (first, error + FIRST_END), (first, error)):
+        with pytest.raises(BackendOverloaded, match="boom"):
+            read(*pieces)
+
+
+@pytest.mark.parametrize("vendor", SSE)
+def test_a_plain_text_that_says_that_it_is_an_error_is_one(vendor):
+    read, _ = REPLIES[vendor]
+    with pytest.raises(BackendOverloaded, match="overloaded"):
+        read(b"data: Error: the engine is overloaded\n\n")
 
 
 @pytest.mark.parametrize("vendor", ["chat", "anthropic", "gemini", "ollama"])

@@ -178,7 +178,7 @@ async def test_one_that_was_refused_before_another_failed_is_asked_after_all():
     made = bench("b", a=[gate, DOWN], b=says("yes"))
     made.backends["a"].failure = FailurePolicy(hedge=HedgeRule(after=0.01))
     call = asyncio.create_task(made.generation.generate(asks()))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while len(made.backends["b"].breaker.refused) < 1:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
     gate.set()

@@ -231,7 +231,7 @@ def test_usage_of_a_reply_that_broke_off_is_partial():
     assert usage_of(read(ndjson(line({"content": "G"})))) is None
 
 
-@pytest.mark.parametrize("count", [-1, 2**60, "7", True, 1.5, None])
+@pytest.mark.parametrize("count", [-1, 2**60, "seven", True, 1.5, None])
 def test_an_invalid_count_is_ignored(count):
     usage = usage_of(reply_to(line({"content": "G"}), last(prompt_eval_count=count, eval_count=count)))
     assert usage is None
@@ -275,3 +275,27 @@ def test_an_error_contains_no_key():
     with pytest.raises(ModelError) as raised:
         read(ndjson({"error": "sk-secret-0123456789 is wrong"}))
     assert "sk-secret" not in raised.value.detail
+
+
+# Servers that imitate the API
+
+
+@pytest.mark.parametrize("field", ["thinking", "reasoning", "reasoning_content"])
+def test_reasoning_may_have_chat_completions_names(field):
+    events = reply_to(line({"content": "", field: "Hm."}), line({"content": "Good"}), last())
+    assert accumulate(events).message.parts[0].reasoning.text == "Hm."
+    assert text_of(events) == "Good"
+
+
+def test_content_may_be_a_list_of_parts():
+    events = reply_to(line({"content": [{"type": "text", "text": "Go"}, {"text": "od"}, 7]}), last())
+    assert text_of(events) == "Good"
+
+
+@pytest.mark.parametrize("field", ["arguments", "parameters", "input", "args"])
+@pytest.mark.parametrize("given", [{"people": 4}, '{"people": 4}'])
+def test_arguments_may_have_other_names(field, given):
+    function = {"name": "tables_reserve", field: given}
+    for made in ({"function": function}, function):
+        events = reply_to(line({"tool_calls": [made]}), last())
+        assert dict(accumulate(events).message.parts[0].tool_call.arguments) == {"people": 4}

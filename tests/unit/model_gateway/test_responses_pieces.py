@@ -6,6 +6,7 @@ import json
 
 import pytest
 from clawdbot_model_client.accumulator import accumulate
+from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_servicekit.structs import to_plain
 
 from tests.support.fake_responses import (
@@ -259,3 +260,36 @@ def test_half_a_character_in_a_status_or_a_reason_does_no_harm():
         events = reply_to(created(), escaped(event("completed", response=body)))
         assert "\ufffd" in events[-1].finished.raw_finish_reason
         assert text_of(events) == "Yes."
+
+
+# Servers that imitate the API
+
+
+def test_a_text_may_come_with_its_part_alone():
+    part = {"type": "output_text", "text": "Good"}
+    done = event("content_part.done", part=part, content_index=0, **AT)
+    delta = event("output_text.delta", delta="Go", content_index=0, **AT)
+    for events in ((done,), (delta, done), (delta, event("output_text.delta", delta={"text": "od"}, **AT))):
+        assert text_of(reply_to(created(), *events, ended())) == "Good"
+
+
+@pytest.mark.parametrize(
+    "kind", ["reasoning", "reasoning_summary", "reasoning_text", "reasoning_summary_text"]
+)
+def test_reasoning_has_all_names_that_it_ever_had(kind):
+    thinks = event(f"{kind}.delta", delta="Hm.", output_index=0, item_id="rs_1")
+    events = reply_to(created(), thinks, *item_events(1, message("Good")), ended())
+    assert (thoughts_of(events), text_of(events)) == ("Hm.", "Good")
+
+
+def test_a_whole_response_needs_neither_a_status_nor_items():
+    whole = {"object": "response", "model": "m", "output": [message("Good")]}
+    assert text_of(response_decoder().decode_whole(whole)) == "Good"
+    whole = {"object": "response", "status": "completed", "output": [], "output_text": "Good"}
+    assert text_of(response_decoder().decode_whole(whole)) == "Good"
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+def test_a_response_that_has_not_begun_is_none(status):
+    with pytest.raises(ProtocolViolation):
+        response_decoder().decode_whole({"object": "response", "status": status, "output": []})

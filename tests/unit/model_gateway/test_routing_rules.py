@@ -136,6 +136,8 @@ def test_the_log_says_which_kind_of_error_a_rule_had(condition, cause):
         ("request.tools", "expected a condition, which is true or false; this is a list"),
         ('tenant.matches("[")', '"[" is not a regular expression: missing ]'),
         ("matches(string(tenant), 'a(')", "'a(' is not a regular expression: missing )"),
+        ("tenant.matches('''[''')", "'''[''' is not a regular expression: missing ]"),
+        ('tenant.matches(r"""a("b"\'c)(""")', "is not a regular expression: missing )"),
         ('true || labels["x"].matches(r"*a")', 'r"*a" is not a regular expression'),
         ('request.model.matches("x{2000}") // why', "is not a regular expression: invalid repetition size"),
         ("request.tools.map(t, t.name).size() > 0", "map() is not allowed"),
@@ -155,6 +157,8 @@ def test_what_is_wrong_with_a_condition_is_said(condition, sentence):
     "condition",
     [
         'tenant.matches("^a[b-d]+$")',
+        'tenant.matches("""a"b\'c+""") || tenant == "" || tenant == \'\'',
+        "tenant == '''matches('[')'''",
         'tenant.matches("a\\\\.b") && tenant.startsWith("[")',
         "tenant == 'matches(\"[\")'",
         'tenant.matches(labels["pattern"])',

@@ -144,7 +144,7 @@ async def test_the_slots_of_a_killed_worker_are_free(workers, tmp_path):
     finally:
         child.send_signal(signal.SIGKILL)
         await child.communicate()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not table.take(2, 1):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
     assert table.take(2, 1)

@@ -122,7 +122,7 @@ async def hooked(channel_to):
 
 
 async def snapshot_received(hooks):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while True:
             try:
                 return await hooks.check()
@@ -131,7 +131,7 @@ async def snapshot_received(hooks):
 
 
 async def eventually(holds):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not holds():  # noqa: ASYNC110 - the follower sets no event
             await asyncio.sleep(0.005)
 
@@ -224,7 +224,7 @@ async def test_observers_get_events_in_order_with_their_callers(hooked):
     for tenant, turn in [("acme", "1"), ("umbrella", "2"), ("acme", "3")]:
         enter_caller(Caller(tenant=tenant))
         hooks.observe(hook.HookSubject(point="turn.started", turn_id=turn))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         delivered = [await service.delivered.get() for _ in range(3)]
     assert delivered == [("acme", "1"), ("umbrella", "2"), ("acme", "3")]
     assert hooks.dropped == 0
@@ -235,7 +235,7 @@ async def test_an_event_is_retried_and_dropped_after_the_last_attempt(hooked):
     hooks = await hooked(service)
     service.errors = [grpc.StatusCode.UNAVAILABLE]
     hooks.observe(hook.HookSubject(point="turn.started", turn_id="1"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await service.delivered.get() == ("default", "1")
     service.errors = [grpc.StatusCode.UNAVAILABLE] * 3
     with capture_logs() as log:
@@ -289,7 +289,7 @@ async def test_changes_of_the_registry_take_effect(hooked):
     await hooks.gate(SUBJECT)
     assert service.calls == []
     service.publish(registered(GATE))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not service.calls:
             await hooks.gate(SUBJECT)
             await asyncio.sleep(0)

@@ -13,6 +13,7 @@ from clawdbot.plugins.v1 import tool_service_pb2 as tool_wire
 from clawdbot_plugin_sdk import Context, Plugin, Refusal, ToolError
 from clawdbot_servicekit.error_table import remote_error
 
+from tests.support.deadlines import expired
 from tests.support.plugin_service import serving
 
 
@@ -220,9 +221,13 @@ async def test_cancelling_the_call_cancels_the_tool(client, trial):
 
 
 async def test_a_deadline_cancels_the_tool(client, trial):
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await client.tools.InvokeTool(tool_wire.InvokeToolRequest(tool="trial.hang"), timeout=0.3).read()
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    async def attempt(seconds):
+        call = client.tools.InvokeTool(tool_wire.InvokeToolRequest(tool="trial.hang"), timeout=seconds)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+        return caught.value.code()
+
+    assert await expired(attempt, trial.started.is_set) is grpc.StatusCode.DEADLINE_EXCEEDED
     await trial.cancelled.wait()
 
 

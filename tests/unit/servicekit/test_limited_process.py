@@ -44,7 +44,7 @@ async def test_a_process_that_computes_too_long_is_ended():
     async with processes(seconds=1.0).start() as process:
         with pytest.raises(LimitReached, match="1 seconds"):
             await process.ask(ENDLESS)
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 30
 
 
 async def test_a_process_that_sleeps_too_long_is_ended():

@@ -164,7 +164,7 @@ async def test_successful_calls_are_written_in_batches(lines, monkeypatch):
     calls.write(record(in_process=True))
     calls.write(record())
     assert read() == []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not read():  # noqa: ASYNC110 - a timer sets no event
             await asyncio.sleep(0.001)
     first, second = read()

@@ -46,7 +46,7 @@ def get(port, key=None, scheme="http", context=None):
     request = urllib.request.Request(f"{scheme}://localhost:{port}/metrics")
     if key is not None:
         request.add_header("authorization", key)
-    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+    with urllib.request.urlopen(request, timeout=20, context=context) as answer:
         return answer.read().decode()
 
 
@@ -64,7 +64,7 @@ def test_half_open_connections_take_no_threads_and_keep_nobody_out(serving):
     for each in idle:
         each.sendall(b"GET /metrics HTTP/1.1\r\n")
     assert "process_resident_memory_bytes" in get(endpoint.port)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     for each in idle:
         each.close()
 
@@ -72,7 +72,7 @@ def test_half_open_connections_take_no_threads_and_keep_nobody_out(serving):
 def test_a_connection_has_a_timeout_even_if_it_sends_a_little_now_and_then(serving, monkeypatch):
     monkeypatch.setattr(module, "CONNECTION_TIMEOUT", 0.3)
     endpoint = serving()
-    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as slow:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=20) as slow:
         started = time.monotonic()
         with contextlib.suppress(ConnectionError):
             while time.monotonic() < started + 20:
@@ -86,7 +86,7 @@ def test_a_connection_has_a_timeout_even_if_it_sends_a_little_now_and_then(servi
 )
 def test_what_is_no_get_gets_no_metrics(serving, request_):
     endpoint = serving()
-    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=20) as client:
         client.sendall(request_)
         try:
             answer = client.makefile("rb").read()

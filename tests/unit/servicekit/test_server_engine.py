@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from importlib.metadata import PackageNotFoundError, requires
+
 import pytest
+from clawdbot_servicekit import server_engine
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.server_engine import choose_engine
+from clawdbot_servicekit.server_engine import NATIVE_VERSION, choose_engine
 from clawdbot_servicekit.settings import SharedSettings
 
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch):
     """This platform has the native engine, whichever it is."""
-    monkeypatch.setattr("clawdbot_servicekit.server_engine.find_spec", lambda name: name)
+    monkeypatch.setattr(server_engine, "version", lambda name: NATIVE_VERSION)
+    monkeypatch.setattr(server_engine, "import_module", lambda name: None)
 
 
 class Settings(SharedSettings):
@@ -53,11 +58,41 @@ def test_connections_that_never_age_need_no_grpcio():
     assert chosen({"max_connection_age": 0}).name == "native"
 
 
-def test_a_platform_without_the_package_gets_grpcio(monkeypatch):
-    monkeypatch.setattr("clawdbot_servicekit.server_engine.find_spec", lambda name: None)
-    assert chosen().name == "grpcio"
-    with pytest.raises(StartupError, match="pygrpc-native"):
+def raises(error):
+    def call(name):
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("replaced", "by", "reason"),
+    [
+        ("version", raises(PackageNotFoundError()), "the package pygrpc-native is not installed"),
+        ("version", lambda name: "0.6.0", "pygrpc-native 0.6.0 is installed instead of"),
+        (
+            "import_module",
+            raises(ImportError("GLIBC_2.99 not found")),
+            "cannot be loaded (GLIBC_2.99 not found)",
+        ),
+    ],
+)
+def test_without_the_package_in_its_version_there_is_no_native_engine(monkeypatch, replaced, by, reason):
+    monkeypatch.setattr(server_engine, replaced, by)
+    engine = chosen()
+    assert (engine.name, reason in engine.reason) == ("grpcio", True)
+    with pytest.raises(StartupError, match=re.escape(reason)):
         chosen({"engine": "native"})
+    assert chosen({"engine": "grpcio"}).name == "grpcio"
+
+
+def test_the_version_that_is_needed_is_the_one_that_is_declared():
+    declared = [
+        re.match(r"pygrpc-native==(\S+)", each)
+        for each in requires("clawdbot-servicekit")
+        if each.startswith("pygrpc-native")
+    ]
+    assert {each[1] for each in declared} == {NATIVE_VERSION}
 
 
 def test_what_is_configured_is_taken():

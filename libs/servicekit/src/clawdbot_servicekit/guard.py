@@ -18,6 +18,8 @@ from typing import Final
 KILL_AFTER: Final = 8.0
 """Seconds beyond settle and grace after which the process is killed, as its watchdog has not ended it."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+REPORT: Final = b"Stack (most recent call first)"
+"""How faulthandler begins to tell of a signal. The rest may come later, from a process that was paused."""
 DUMP_TIME: Final = 0.25
 """Seconds that the process gets to write its stacks."""
 
@@ -53,13 +55,14 @@ def main() -> None:
     parent, patience = os.getppid(), float(sys.argv[1])
     kill_at: float | None = None
     while kill_at is None or time.monotonic() < kill_at:
-        timeout = None if kill_at is None else kill_at - time.monotonic()
+        timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())
         if select.select([0], [], [], timeout)[0]:
-            time.sleep(0.05)  # a report arrives in pieces
-            if not os.read(0, 65_536) or os.getppid() != parent:
+            told = os.read(0, 65_536)
+            if not told or os.getppid() != parent:
                 return
-            now = time.monotonic()
-            kill_at = now + KILL_AFTER + (patience if kill_at is None else 0)
+            if REPORT in told:
+                first, now = kill_at is None, time.monotonic()
+                kill_at = now + KILL_AFTER + (patience if first else 0)
     for number, pause in ((signal.SIGUSR1, DUMP_TIME), (signal.SIGKILL, 0)):
         if os.getppid() != parent:
             return

@@ -15,7 +15,6 @@ from typing import Any, Final
 import grpc.aio
 import structlog
 from grpc_health.v1 import health_pb2_grpc  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from prometheus_client import CollectorRegistry
 
 from clawdbot_servicekit import health, server_factory, sockets
@@ -30,11 +29,13 @@ from clawdbot_servicekit.metrics import Metrics
 from clawdbot_servicekit.metrics_endpoint import MetricsEndpoint
 from clawdbot_servicekit.pipeline import CallRecord, Deadlines, HandlerRegistrar, HandlerTarget, Pipeline
 from clawdbot_servicekit.private_files import create_folder
-from clawdbot_servicekit.reflection import reflection_pool
+from clawdbot_servicekit.reflection import add_reflection
 from clawdbot_servicekit.server_engine import Engine
 from clawdbot_servicekit.settings.shared import SharedSettings
 from clawdbot_servicekit.stream_drain import StreamDrain
 
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds that clients have to close their connections after the last call has ended."""
 STOP_TIMEOUT: Final = 6.0
 """Seconds that all applications and connections may take to stop; then the process exits without them."""
 STOP_RESERVE: Final = 0.25
@@ -176,8 +177,11 @@ class Host:
             await self._until_stop_now(asyncio.sleep(self.settings.server.settle))
             self._admission.close()
             self._draining.set()
-            # The server waits even for handlers that go on after they were cancelled.
-            await self._until_stop_now(self._server.stop(grace), grace + STOP_RESERVE)
+            # The server waits even for handlers that go on after they were cancelled, and for clients that do
+            # not close their connections.
+            await self._until_stop_now(
+                self._server.stop(grace), self._last_call(), at_most=grace + STOP_RESERVE
+            )
         await self._stop_parts()
         self._calls.flush()
         if self._endpoint is not None:
@@ -222,16 +226,21 @@ class Host:
         self.metrics.record_call(record.method, record.code, record.seconds)
         self._calls.write(record)
 
-    async def _until_stop_now(self, work: Coroutine[Any, Any, None], at_most: float | None = None) -> None:
-        """Waits for the work, until the second call of `stop`, or for so many seconds."""
-        working, stop_now = asyncio.create_task(work), asyncio.create_task(self._stop_now.wait())
-        await asyncio.wait({working, stop_now}, timeout=at_most, return_when=asyncio.FIRST_COMPLETED)
+    async def _last_call(self) -> None:
+        """Returns some time after the last call has ended."""
+        await self._admission.idle()
+        await asyncio.sleep(CLOSE_TIMEOUT)
+
+    async def _until_stop_now(self, *work: Coroutine[Any, Any, None], at_most: float | None = None) -> None:
+        """Waits until one of these is done, until the second call of `stop`, or for so many seconds."""
+        working, stop_now = [*map(asyncio.create_task, work)], asyncio.create_task(self._stop_now.wait())
+        await asyncio.wait({*working, stop_now}, timeout=at_most, return_when=asyncio.FIRST_COMPLETED)
         stop_now.cancel()
-        if working.done():
-            working.result()
-        else:
-            working.cancel()
-            await asyncio.wait({working}, timeout=STOP_RESERVE)
+        for each in working:
+            if each.done():
+                each.result()
+            each.cancel()
+        await asyncio.wait(working, timeout=STOP_RESERVE)
 
     async def _stop_part(self, name: str, stop: Callable[[], Awaitable[None]], stop_by: float) -> None:
         """Stops one part; an error or a hang must not keep the other parts from being stopped."""
@@ -251,8 +260,7 @@ class Host:
         enabled = sockets.is_loopback(settings.host) if settings.reflection is None else settings.reflection
         if enabled:
             names = [name for each in self._applications for name in each.services]
-            names += [health.SERVICE, reflection.SERVICE_NAME]
-            reflection.enable_server_reflection(names, server, reflection_pool(names))
+            add_reflection([*names, health.SERVICE], server)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

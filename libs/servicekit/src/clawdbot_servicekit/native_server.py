@@ -7,7 +7,10 @@ the channel contract runs over it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -21,6 +24,9 @@ UNSUPPORTED: Final = ("grpc.max_connection_age_ms", "grpc.max_connection_age_gra
 """Options that it refuses; server_engine.py has made sure that nobody asked for them."""
 IO_THREADS: Final = 1
 """For HTTP/2. One keeps up with several interpreters; the package's two hand each message to each other."""
+BACKLOG: Final = 4096
+"""Connections that wait to be accepted. Of the package's 128 a burst takes more, and a client that finds no
+place tries again only after a second."""
 FLUSH_TIME: Final = 0.1
 """Seconds for replies to be sent after their calls have ended."""
 UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE.value[0]
@@ -35,14 +41,26 @@ class NativeServer(Server):
     def __init__(self, options: Sequence[tuple[str, Any]]) -> None:
         supported = [each for each in options if each[0] not in UNSUPPORTED]
         super().__init__(options=supported, io_threads=IO_THREADS)
+        self._listeners: Sequence[int] = ()
+
+    @override
+    def add_insecure_port(self, address: str) -> int:
+        port = super().add_insecure_port(address)
+        self._listeners = tuple(_listening_on(port))
+        for descriptor in self._listeners:
+            with socket.socket(fileno=os.dup(descriptor)) as listener:
+                listener.listen(BACKLOG)
+        return port
 
     @override
     async def stop(self, grace: float | None) -> None:
         """Stops as grpc.aio's does: calls end within the grace, which a second call without one ends.
 
-        The package closes its connections with what it has not sent yet. So those that are left get their
-        status first, and all that was said has a moment to be sent.
+        The package listens to the end, and closes its connections with what it has not sent yet. So new ones
+        are refused here, calls that are left get their status first, and all that was said has a moment to be
+        sent.
         """
+        self._refuse_connections()
         if grace:
             tasks = [call.task for call in self._calls.values() if call.task is not None]
             fallback = [] if self._fallback is None else [asyncio.create_task(self._fallback.stop(grace))]
@@ -53,6 +71,14 @@ class NativeServer(Server):
         # The package would wait for an earlier call of `stop`, which may have been cancelled.
         self._stopping = False
         await super().stop(None)
+
+    def _refuse_connections(self) -> None:
+        """Closes the listening socket under the package: its descriptor becomes one where nobody connects."""
+        for descriptor in self._listeners:
+            with socket.create_server(("127.0.0.1", 0), backlog=1) as unused:
+                unused.setblocking(False)
+                os.dup2(unused.fileno(), descriptor, inheritable=False)
+        self._listeners = ()
 
     async def _end_calls(self) -> int:
         """Ends the calls that are left with UNAVAILABLE, refuses those that come now; how many were left."""
@@ -82,3 +108,19 @@ class NativeServer(Server):
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
         return bool(sent != STREAM_CLOSED)
+
+
+def _listening_on(port: int) -> Iterator[int]:
+    """The descriptors of this process that listen on the TCP port."""
+    for descriptor in [int(each.name) for each in Path("/dev/fd").iterdir()]:
+        try:
+            each = socket.socket(fileno=descriptor)
+        except OSError:
+            continue  # it is no socket, or was the folder's own
+        try:
+            internet = each.family in (socket.AF_INET, socket.AF_INET6)
+            listens = internet and each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listens and each.getsockname()[1] == port:
+                yield descriptor
+        finally:
+            each.detach()

@@ -1,7 +1,8 @@
-"""The descriptors that reflection serves, with the JSON names of the fields.
+"""Serves reflection, in both of its versions: they differ in their names alone, and grpcio has the older one.
 
-Generated Python drops these from its descriptors. Without them grpcurl would show `session_id` where the JSON
-of every other client has `sessionId`. Methods can be looked up, too, as `grpcurl describe` does.
+The descriptors have the JSON names of fields, which generated Python drops. Without them grpcurl would show
+`session_id` where the JSON of every other client has `sessionId`. Methods can be looked up, too, as
+`grpcurl describe` does.
 """
 
 from __future__ import annotations
@@ -9,14 +10,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from google.protobuf import descriptor_pool
+import grpc
+import grpc.aio
+from google.protobuf import descriptor_pool, text_format
 from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # no py.typed
+from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[import-untyped]
 
 ERROR_DETAILS: Final = error_details_pb2.DESCRIPTOR
 """No service refers to it, but every error contains its messages, and clients look them up to show them."""
+
+V1: Final = "grpc.reflection.v1.ServerReflection"
+V1_ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
+
+
+def add_reflection(services: Sequence[str], server: grpc.aio.Server) -> None:
+    """Serves the reflection of these services, and of its own."""
+    names = [*services, V1, V1_ALPHA]
+    servicer = reflection.aio.ReflectionServicer(names, pool=_reflection_pool([*services, V1_ALPHA]))
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    for name in (V1, V1_ALPHA):
+        server.add_registered_method_handlers(name, {"ServerReflectionInfo": handler})
 
 
 class ReflectionPool:
@@ -39,12 +59,22 @@ class ReflectionPool:
             return self._pool.FindMethodByName(symbol).containing_service.file
 
 
-def reflection_pool(services: Iterable[str]) -> ReflectionPool:
-    """The files that declare these services, and all that they import."""
+def _reflection_pool(services: Iterable[str]) -> ReflectionPool:
+    """The files that declare these services, all that they import, and reflection's own of version 1."""
     loaded, pool, added = descriptor_pool.Default(), DescriptorPool(), set[str]()
-    for file in (ERROR_DETAILS, *map(loaded.FindFileContainingSymbol, services)):
+    for file in (ERROR_DETAILS, _version_1(), *map(loaded.FindFileContainingSymbol, services)):
         _add(file, pool, added)
     return ReflectionPool(pool)
+
+
+def _version_1() -> FileDescriptor:
+    """The file of version 1, made of the older one."""
+    proto = FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(proto)
+    text = text_format.MessageToString(proto).replace("v1alpha", "v1")
+    pool = DescriptorPool()
+    pool.Add(text_format.Parse(text, FileDescriptorProto()))
+    return pool.FindFileContainingSymbol(V1)
 
 
 def _add(file: FileDescriptor, pool: DescriptorPool, added: set[str]) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal
 
 import grpc.aio
@@ -15,11 +16,14 @@ from typing_extensions import override
 
 from clawdbot_servicekit import sockets
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.grpcio_server import GrpcioServer
 from clawdbot_servicekit.pipeline import HandlerTarget
 from clawdbot_servicekit.settings.shared import SharedSettings
 
 NATIVE: Final = "native"
 GRPCIO: Final = "grpcio"
+NATIVE_VERSION: Final = "0.5.0"
+"""Of pygrpc-native: native_server.py uses private parts of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +56,7 @@ class EngineServer(HandlerTarget):
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
-        if self.engine.name == NATIVE:
-            self.server.add_registered_method_handlers(service_name, method_handlers)
-            return
-        # grpc.aio's server waits for each registered method with a future of its own, and touches all of them
-        # at every call: with the suite's methods that costs more than finding the handler by name.
-        generic = grpc.method_handlers_generic_handler(service_name, {**method_handlers})
-        self.server.add_generic_rpc_handlers((generic,))
+        self.server.add_registered_method_handlers(service_name, method_handlers)
 
 
 def choose_engine(settings: SharedSettings) -> Engine:
@@ -82,7 +80,8 @@ def choose_engine(settings: SharedSettings) -> Engine:
 def engine_server(engine: Engine, options: Sequence[tuple[str, Any]]) -> EngineServer:
     """A server with gRPC's channel arguments; it does not listen yet."""
     if engine.name == GRPCIO:
-        return EngineServer(grpc.aio.server(options=options), engine)
+        server: Any = GrpcioServer(options)  # its base is none of the stubs' classes
+        return EngineServer(server, engine)
     # Imported here, since some platforms have no such package.
     from clawdbot_servicekit.native_server import NativeServer
 
@@ -92,8 +91,6 @@ def engine_server(engine: Engine, options: Sequence[tuple[str, Any]]) -> EngineS
 def _lacks(settings: SharedSettings) -> Iterator[str]:
     """What the configuration asks for and the native engine cannot do."""
     server = settings.server
-    if find_spec("pygrpc_native") is None:
-        yield "the package pygrpc-native is not installed"
     if settings.tls.cert_file is not None:
         yield "tls is configured"
     if server.socket is not None:
@@ -101,6 +98,23 @@ def _lacks(settings: SharedSettings) -> Iterator[str]:
     # Its default is meant for grpcio.
     if server.max_connection_age and "max_connection_age" in server.model_fields_set:
         yield "server.max_connection_age is configured"
+    # Last, as it loads the package.
+    if (problem := _package_problem()) is not None:
+        yield problem
+
+
+def _package_problem() -> str | None:
+    """Why the native engine cannot be loaded."""
+    try:
+        installed = version("pygrpc-native")
+        if installed == NATIVE_VERSION:
+            import_module("clawdbot_servicekit.native_server")
+            return None
+    except PackageNotFoundError:
+        return "the package pygrpc-native is not installed"
+    except ImportError as error:
+        return f"the package pygrpc-native cannot be loaded ({error})"
+    return f"pygrpc-native {installed} is installed instead of {NATIVE_VERSION}"
 
 
 def _unsafe(settings: SharedSettings) -> str | None:

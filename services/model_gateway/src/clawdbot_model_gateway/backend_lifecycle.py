@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import structlog
@@ -32,7 +32,9 @@ RETIRE_POLL: Final = 0.1
 """Seconds between two looks whether it has become idle."""
 
 
-Read: TypeAlias = Callable[[], tuple[BackendPlan, Callable[[], None]]]
+PutInPlace: TypeAlias = Callable[[], Sequence[str]]
+"""Puts what a configuration has beside its plan in place; returns the sections that need a restart."""
+Read: TypeAlias = Callable[[], tuple[BackendPlan, PutInPlace]]
 
 
 class BackendMaker(Protocol):
@@ -136,11 +138,11 @@ class BackendLifecycle:
                 backends = {name: made.get(name) or old[name] for name in plan.backends}
                 unused = await self._put_in_place(plan, backends, new={*made})
                 # In the same step: there is no await in between.
-                put_rest_in_place()
+                restart_needed = put_rest_in_place()
             except BaseException:
                 await asyncio.gather(*map(_close, made.values()))
                 raise
-            changes = _changes(old, self._backends, aliases, self._router.configured.aliases)
+            changes = _changes(old, self._backends, aliases, self._router.configured.aliases, restart_needed)
             for name in (*changes.changed, *changes.removed):
                 self._retire(old[name], self._backends.get(name))
             for name in self._drains.names & {*changes.removed}:
@@ -190,7 +192,7 @@ class BackendLifecycle:
         else:
             self._load.reloads = number
 
-    def _prepare(self, read: Read) -> tuple[BackendPlan, dict[str, Backend], Callable[[], None]]:
+    def _prepare(self, read: Read) -> tuple[BackendPlan, dict[str, Backend], PutInPlace]:
         """The new plan, its backends that differ from those in use, and what puts all else in place."""
         plan, put_rest_in_place = read()
         if self._plan.is_configured and not plan.is_configured:
@@ -291,7 +293,11 @@ async def _close(backend: Backend) -> None:
 
 
 def _changes(
-    old: Mapping[str, Backend], new: Mapping[str, Backend], old_aliases: Aliases, aliases: Aliases
+    old: Mapping[str, Backend],
+    new: Mapping[str, Backend],
+    old_aliases: Aliases,
+    aliases: Aliases,
+    restart_needed: Sequence[str],
 ) -> Reload:
     both = old.keys() & new.keys()
     return Reload(
@@ -302,4 +308,5 @@ def _changes(
         aliases=sorted(
             name for name in old_aliases.keys() | aliases.keys() if old_aliases.get(name) != aliases.get(name)
         ),
+        restart_needed=restart_needed,
     )

@@ -13,6 +13,7 @@ from clawdbot_dialogue.core.turns.ports import GenerationError, ToolOutcomeUnkno
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.deadlines import expired
 from tests.support.engine_cluster import event_kinds, reply_texts, running_cluster
 from tests.support.scripted_peers import BROKEN_OFF, call
 from tests.unit.dialogue.turns.conftest import CHAT
@@ -149,13 +150,18 @@ async def test_a_model_without_a_reply_fails_the_turn_and_not_the_session(cluste
 
 async def test_a_turn_times_out(tmp_path):
     async with running_cluster("memory", tmp_path) as cluster:
-        cluster.limits = replace(cluster.limits, turn_timeout=0.5)
-        node = await cluster.join()
         cluster.flow(CHAT)
         cluster.tools.add("clock.now", lambda _: _forever())
-        session = await cluster.open_session()
-        cluster.gateway.scripts.append(["Let me see. ", call("clock.now", "a")])
-        finished = await node.send(session, "what time is it?")
+
+        async def attempt(seconds):
+            cluster.limits = replace(cluster.limits, turn_timeout=seconds)
+            node = await cluster.join()
+            session = await cluster.open_session()
+            cluster.gateway.scripts.clear()
+            cluster.gateway.scripts.append(["Let me see. ", call("clock.now", "a")])
+            return await node.send(session, "what time is it?")
+
+        finished = await expired(attempt, lambda: cluster.tools.calls)
         assert finished.turn.error.reason == "TURN_TIMEOUT"
         assert reply_texts(finished.turn) == ["Let me see. "]
         assert finished.turn.tool_calls[0].result.is_error

@@ -86,7 +86,7 @@ async def test_every_turn_ends_once_and_in_order(cluster, seed):
         and not isinstance(each, DialogueError | ShuttingDown | asyncio.CancelledError)
     ]
     assert unexpected == []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await cluster.store.pending_sessions():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     turns = await cluster.turns(session)

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE
 from clawdbot_dialogue.core.errors import RequestIdReused
-from clawdbot_dialogue.core.turns.subscription import BACKOFF_MAX
 
 from tests.support.engine_cluster import event_kinds, reply_texts, turn_request
 from tests.support.scripted_peers import Hold
@@ -160,7 +159,7 @@ async def test_a_recovered_turn_with_cancel_on_disconnect_is_cancelled_with_its_
     cluster.gateway.scripts.append(["Half a sen", second])
     dying = cluster.newest
     request = turn_request(session, "hello", request_id="r1", cancel_on_disconnect=True)
-    await dying.engine.accept(request)
+    ref = (await dying.engine.accept(request)).ref
     await first.reached.wait()
     other = await cluster.join()
     caller = asyncio.create_task(other.engine.send(request))
@@ -168,10 +167,13 @@ async def test_a_recovered_turn_with_cancel_on_disconnect_is_cancelled_with_its_
         await asyncio.sleep(0.01)
     await cluster.kill(dying)
     await second.reached.wait()
-    await asyncio.sleep(2 * BACKOFF_MAX)  # by then the caller has found that the turn runs here
+    async with asyncio.timeout(20):
+        # Until the caller has found that the turn runs here.
+        while not other.engine._leases.get_turn(session.id, ref.number).subscribers:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         finished = await other.engine.send(request)
     assert finished.turn.status == TURN_STATUS_CANCELLED
 

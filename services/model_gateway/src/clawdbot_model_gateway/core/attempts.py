@@ -99,7 +99,11 @@ class RequestAttempts:
         attempt.charged = error.worked_on or not error.answered
         error.set_target(attempt.target_name)
         self._failed.append((attempt, error))
-        log.warning("attempt_failed", target=attempt.target_name, attempt=attempt.number, **error.log_fields)
+        if not attempt.free:
+            # Of those that share a call, the one that pays for it says so.
+            log.warning(
+                "attempt_failed", target=attempt.target_name, attempt=attempt.number, **error.log_fields
+            )
         if attempt.first_content is not None or not error.retry_elsewhere:
             raise error
         left = deadline.remaining()

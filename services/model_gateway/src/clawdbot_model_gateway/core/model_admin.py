@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +39,8 @@ class Reload:
     kept: list[str]
     aliases: list[str]
     """Those that were added, removed, or got other targets."""
+    restart_needed: Sequence[str]
+    """Sections of the configuration that differ, and that a reload leaves as they were."""
 
 
 class ModelAdmin:
@@ -160,6 +162,7 @@ class ModelAdmin:
             removed=changes.removed,
             kept=changes.kept,
             changed_aliases=changes.aliases,
+            restart_needed=changes.restart_needed,
             pending_workers=pending,
         )
 

@@ -5,6 +5,7 @@ What differs is how records are told apart (sse.py, ndjson.py), and what they me
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -12,13 +13,16 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
-from clawdbot_model_gateway.formats.vendor_json import load_json
 from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
-KEEP_ALIVE: Final = frozenset(
-    {b"ping", b"pong", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive", b"processing"}
+_SIGN_OF_LIFE: Final = re.compile(
+    rb"[^\w{}]*|:.*|\W*(\w+[ _-])?(ping|pong|heart[ _-]?beat|(keep[ _-]?)?alive|processing|working|waiting"
+    rb"|queued?|no-?op|tick|undefined|none|null)\W*",
+    re.IGNORECASE | re.DOTALL,
 )
-"""Names of events, and records in lower case, that only keep the connection alive."""
+"""Names of events, and records, that only keep the connection alive."""
+MAX_SIGN_FIELDS: Final = 2
+"""Fields of an object that only keeps it alive."""
 
 
 class Record(NamedTuple):
@@ -77,7 +81,7 @@ class JsonStreamDecoder(StreamDecoder):
     def end(self, events: list[Event]) -> None:
         """Drops a last record that the end of the connection cut in two."""
         try:
-            self._decode(filter(_is_complete, self._parser.end()), events)
+            self._decode(filter(self._is_complete, self._parser.end()), events)
             if not self.finished:
                 self._finish(events)
         except Exception as error:  # noqa: BLE001 - see `fail`
@@ -88,15 +92,16 @@ class JsonStreamDecoder(StreamDecoder):
         for record in records:
             if self.finished:
                 return
-            if record.name and record.name.lower() in KEEP_ALIVE:
-                continue
             try:
                 data = reply.load(record.data)
             except ValueError:
                 data = record.data.decode("utf-8", "replace")
-            if not isinstance(data, dict):
-                if self._ended_by(record, data, events):
-                    return
+            is_object = isinstance(data, dict)
+            if (not is_object or len(data) <= MAX_SIGN_FIELDS) and _is_sign_of_life(record, data):
+                continue
+            if not is_object:
+                if data:
+                    self._end_with(record, events)
                 continue
             if not reply.begun:
                 self._last = data
@@ -104,22 +109,19 @@ class JsonStreamDecoder(StreamDecoder):
             if reply.ended:
                 self._finish(events)
 
-    def _ended_by(self, record: Record, data: Any, events: list[Event]) -> bool:
-        """Whether a record that is not part of the reply ends it, which it then does; else it means nothing.
+    def _end_with(self, record: Record, events: list[Event]) -> None:
+        """Ends the reply with a record that is not part of it.
 
         Raises:
             ModelError: it is rubbish in the middle of a reply.
         """
         reply, text = self._reply, record.data.strip(b'" \t\r\n')
-        if not data or not text or text.startswith(b":") or text.lower() in KEEP_ALIVE:
-            return False
         if reply.finish_reason:
             # All that mattered has arrived: "[DONE]", however it is written, or anything else.
             reply.ended = True
         elif not reply.end_marker or text != reply.end_marker:
             raise reply.unreadable(record.data, record.name)
         self._finish(events)
-        return True
 
     def _finish(self, events: list[Event]) -> None:
         if not self._reply.begun:
@@ -127,10 +129,20 @@ class JsonStreamDecoder(StreamDecoder):
         self.finished = True
         self._reply.finish(events)
 
+    def _is_complete(self, record: Record) -> bool:
+        try:
+            self._reply.load(record.data)
+        except ValueError:
+            return False
+        return True
 
-def _is_complete(record: Record) -> bool:
-    try:
-        load_json(record.data)
-    except ValueError:
-        return False
-    return True
+
+def _is_sign_of_life(record: Record, data: Any) -> bool:
+    """Whether a record only keeps the connection alive."""
+    words = [record.name]
+    if isinstance(data, dict):
+        texts = (*data, *(data.get(name) for name in ("type", "object", "event", "status")))
+        words += [each.encode("utf-8", "replace") for each in texts if isinstance(each, str)]
+    else:
+        words.append(record.data)
+    return any(each and _SIGN_OF_LIFE.fullmatch(each) for each in words)

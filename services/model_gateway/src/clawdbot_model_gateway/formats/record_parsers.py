@@ -13,13 +13,13 @@ from clawdbot_model_gateway.formats.sse import EventParser
 from clawdbot_model_gateway.formats.vendor_json import load_json
 from clawdbot_model_gateway.http.whole_bodies import BYTE_ORDER_MARK
 
-_EVENTS: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(data|event|id|retry|):")
-"""What a stream of events begins with: a field, or a comment."""
+_EVENTS: Final = re.compile(rb"(?:\A|[\r\n]|\A\xef\xbb\xbf)[ \t]*(data|event|error|id|retry|):")
+"""A line of a stream of events: a field, or a comment."""
 
 
 def parser_of(body: bytes) -> RecordParser | None:
     """What parses a body that is no JSON document: events, or lines of JSON. None if it is neither."""
-    if _EVENTS.match(body):
+    if not body.lstrip().startswith(b"<") and _EVENTS.search(body):
         return EventParser()
     return LineParser() if _begins_with_a_line_of_json(body) else None
 

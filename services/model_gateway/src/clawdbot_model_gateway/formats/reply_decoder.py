@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, NoReturn
@@ -12,30 +13,25 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENA
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.errors import BackendFailed, BackendOverloaded, ModelError, ProtocolViolation
+from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.spending import note_usage
+from clawdbot_model_gateway.formats.finish_reasons import error_of, reason_in
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
+from clawdbot_model_gateway.formats.usage import find_usage, may_count
 from clawdbot_model_gateway.formats.vendor_json import load_exactly, load_json
 from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_model_gateway.http.charsets import in_utf8
+from clawdbot_model_gateway.http.error_payloads import reports_error
 
 log = structlog.get_logger(__name__)
 
-ERROR_REASONS: Final[Mapping[str, type[ModelError]]] = {
-    "error": BackendFailed,
-    "failed": BackendFailed,
-    "network_error": BackendFailed,
-    "model_error": BackendFailed,
-}
-"""Finish reason, in lower case → the error that the backend means with it, whatever it sent before."""
-ERROR_REASONS_WITHOUT_CONTENT: Final[Mapping[str, type[ModelError]]] = {
-    "insufficient_system_resource": BackendOverloaded,
-    "abort": BackendFailed,
-    "aborted": BackendFailed,
-}
-"""The same, if it sent nothing."""
+ERROR_EVENTS: Final = frozenset({b"error", b"exception", b"response.error"})
+"""Names of events that are errors, in lower case."""
+_ERROR: Final = re.compile(r"\A\W{0,3}(\w+ ){0,4}(error|exception|failed|failure)\b", re.IGNORECASE)
+"""What a record begins with that is no JSON but says that something failed."""
 
 COUNTS: Final = (
     "input_tokens",
@@ -77,6 +73,8 @@ class ReplyDecoder(ABC):
             errors: maps the backend's errors.
             think_tags: where the text of the backend's models contains reasoning; None: nowhere.
         """
+        self.charset = ""
+        """Of the response, if it is not UTF-8."""
         self._model = model
         self._warnings = warnings
         self._errors = errors
@@ -94,6 +92,8 @@ class ReplyDecoder(ABC):
         self._text = ReplyText(self._think_tags.of(model))
         self._guesses = self._think_tags.is_guess(model)
         self._usage: Usage | None = None
+        self._may_count = self._may_fail = True
+        """Whether there may be counts, or an error, in the record that was loaded last."""
 
     @property
     def begun(self) -> bool:
@@ -102,6 +102,9 @@ class ReplyDecoder(ABC):
 
     def load(self, data: bytes) -> Any:
         """The JSON of a record, or of a whole response. ValueError if it is none."""
+        if self.charset:
+            data = in_utf8(data, self.charset)
+        self._may_count, self._may_fail = may_count(data), b'"error' in data
         if self.exact_marker and self.exact_marker in data:
             return load_exactly(data)
         return load_json(data)
@@ -164,9 +167,17 @@ class ReplyDecoder(ABC):
     def unreadable(self, data: bytes, name: bytes) -> ModelError:
         """The error of a record that is not JSON."""
         text = data.decode("utf-8", "replace")
-        if name == b"error":
+        if name.lower() in ERROR_EVENTS or _ERROR.search(text):
             return self._errors.from_payload({"error": text})
         return self._errors.from_unparsable(data, {})
+
+    def _is_error(self, record: Mapping[str, Any], name: bytes) -> bool:
+        """Whether a record is an error in place of a part of the reply, as it or its event's name says."""
+        if name and name.lower() in ERROR_EVENTS:
+            return True
+        if not self._may_fail:
+            return False
+        return "error" in (record.get("type"), record.get("object")) or reports_error(record)
 
     def _start(self, model: Any, out: list[Event]) -> None:
         """Adds the first event, once. `model` is what the reply calls the model, if it does."""
@@ -175,16 +186,17 @@ class ReplyDecoder(ABC):
             name = model if isinstance(model, str) and model else self._model
             out.append(events.started(well_formed(name), self._warnings))
 
-    def _take_reason(self, raw: str, *, with_content: bool) -> None:
-        """Notes the vendor's finish reason; empty: there is none in this record.
+    def _take_reason(self, said: Any, *, with_content: bool) -> None:
+        """Notes the vendor's finish reason, if there is one in this record.
 
         Args:
-            raw: the reason.
+            said: the reason, if it is one.
             with_content: whether the same record has content: then more may follow.
 
         Raises:
             ModelError: the reason is an error.
         """
+        raw = reason_in(said) if said else ""
         if with_content:
             # A vendor that goes on after a finish reason sends one with every piece.
             if not self.has_content:
@@ -195,12 +207,10 @@ class ReplyDecoder(ABC):
             self.at_end = False
         if not raw:
             return
-        kind = ERROR_REASONS.get(raw.lower())
-        if kind is None and not self.has_content:
-            kind = ERROR_REASONS_WITHOUT_CONTENT.get(raw.lower())
+        kind = error_of(raw, has_content=self.has_content)
         if kind is not None:
-            raise kind(f"the reply ended with the finish reason {self._errors.sanitize(well_formed(raw))}")
-        self.finish_reason = well_formed(raw)
+            raise kind(f"the reply ended with the finish reason {self._errors.sanitize(raw)}")
+        self.finish_reason = raw
         self.at_end = self.has_content and self._reasons_at_end_only
 
     def _end_text(self, reason: FinishReason.ValueType, out: list[Event]) -> None:
@@ -209,15 +219,16 @@ class ReplyDecoder(ABC):
         if self._think_tags.is_auto:
             self._think_tags.learn(self._model, self._text.found)
 
-    def _report_usage(self, counts: Usage) -> None:
-        """Takes what the vendor reports as totals so far. The largest count: some vendors end with zeros."""
-        if self._usage is None:
-            self._usage = Usage()
-            # Nobody sees it before the end, which a reply that is cancelled does not have.
-            note_usage(self._usage)
-        for name in COUNTS:
-            if (count := getattr(counts, name)) > getattr(self._usage, name):
-                setattr(self._usage, name, count)
+    def _take_usage(self, record: Mapping[str, Any]) -> None:
+        """Takes what a record reports as totals so far. The largest count: some vendors end with zeros."""
+        for counts in find_usage(record):
+            if self._usage is None:
+                self._usage = Usage()
+                # Nobody sees it before the end, which a reply that is cancelled does not have.
+                note_usage(self._usage)
+            for name in COUNTS:
+                if (count := getattr(counts, name)) > getattr(self._usage, name):
+                    setattr(self._usage, name, count)
 
     def _end_reply(
         self,
@@ -225,7 +236,6 @@ class ReplyDecoder(ABC):
         out: list[Event],
         *,
         raw: str | None = None,
-        partial_usage: bool = False,
     ) -> None:
         """Adds the last events: the usage, if any was reported, and the end.
 
@@ -233,12 +243,11 @@ class ReplyDecoder(ABC):
             reason: why it ended.
             out: the events are added here.
             raw: the vendor's word for the reason, if it is not the finish reason itself.
-            partial_usage: whether counts are missing.
         """
         usage = self._usage
         if usage is not None and (usage.input_tokens or usage.output_tokens):
             unusable = not usage.input_tokens or (self.has_content and not usage.output_tokens)
-            partial = partial_usage or unusable or reason == FINISH_REASON_TRUNCATED
+            partial = unusable or reason == FINISH_REASON_TRUNCATED
             usage.provenance = USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED
             out.append(events.usage(usage))
         out.append(events.finished(reason, self.finish_reason if raw is None else raw))

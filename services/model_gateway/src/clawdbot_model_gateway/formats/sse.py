@@ -1,7 +1,7 @@
 """Parses server-sent events of JSON from bytes (WHATWG HTML, 9.2.6), wherever the network cuts them.
 
 Lines may end in CR, LF or CRLF. It decodes nothing before a line is complete, so a cut inside a character
-does no harm. It ignores `id` and `retry`.
+does no harm. It ignores `id` and `retry`, and reads JSON that has no field.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class EventParser(RecordParser):
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(BYTE_ORDER_MARK)
-        if self._data and line.startswith((b"data:", b"event:")) and is_object(self._data[0]):
+        if self._data and line.startswith((b"data:", b"event:", b"{")) and is_object(self._data[0]):
             # Some servers leave out the empty lines; a JSON object cannot go on after its end.
             self._dispatch(events)
         if line.startswith(b"data:"):
@@ -92,6 +92,11 @@ class EventParser(RecordParser):
             self._data.append(b"")
         elif line.startswith(b"event:"):
             self._name = line[6:].removeprefix(b" ")
+        elif line.startswith((b"{", b"error:")):
+            # Errors of servers that forget that they stream, and of llama.cpp's; or lines of JSON.
+            self._data.append(line.removeprefix(b"error:"))
+            self._name = b"" if line.startswith(b"{") else b"error"
+            self._dispatch(events)
 
     def _dispatch(self, events: list[Record]) -> None:
         if self._data:

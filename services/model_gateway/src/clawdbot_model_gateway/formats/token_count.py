@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.formats.vendor_json import count_in
 
 
 def decode_token_count(body: bytes, field: str, call: str) -> int:
@@ -19,9 +20,9 @@ def decode_token_count(body: bytes, field: str, call: str) -> int:
         ProtocolViolation: there is none.
     """
     try:
-        count = orjson.loads(body)[field]
-    except (ValueError, TypeError, KeyError):
-        count = None
-    if not isinstance(count, int) or count < 0:
+        count = count_in(orjson.loads(body), field)
+    except ValueError:
+        count = 0
+    if not count:
         raise ProtocolViolation(f"{call} returned no token count")
     return count

@@ -16,8 +16,16 @@ from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly, 
 
 _NO_ARGUMENTS: Final = frozenset({"", "null"})
 """What models send if a tool takes no arguments."""
+PLACEHOLDER_TEXTS: Final = frozenset({*_NO_ARGUMENTS, "{}"})
+"""Fragments that may stand for no arguments, or for those that follow: some proxies begin with them."""
 PLACEHOLDERS: Final[tuple[Any, ...]] = (None, {}, [], "")
 """What stands for the arguments of a call if they follow, or if it has none."""
+
+
+def added_by(fragment: str, arguments: str) -> str:
+    """What a fragment adds to the arguments so far: some servers repeat those from their beginning."""
+    repeats = arguments.startswith("{") and fragment.startswith(arguments)
+    return fragment[len(arguments) :] if repeats else fragment
 
 
 def call_from_json(call_id: str, name: str, arguments: Any) -> ToolCall | None:
@@ -34,6 +42,9 @@ def call_from_text(call_id: str, name: str, text: str) -> ToolCall | None:
         text = "{}"
     try:
         plain = load_exactly(text.encode("utf-8", "surrogatepass"))
+        if isinstance(plain, str):
+            # Some models write JSON in JSON.
+            plain = load_exactly(plain.encode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         return None
     return call_from_object(call_id, name, plain)

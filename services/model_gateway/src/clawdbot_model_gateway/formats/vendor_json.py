@@ -7,13 +7,16 @@ as surrogates, which text_joiner.py puts together again.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 import orjson
 
-MAX_COUNT: Final = 2**53
+MAX_COUNT: Final = 2**31
 """Tokens. A larger number is not a count."""
 BYTE_ORDER_MARK: Final = "\ufeff"
+_COUNT: Final = re.compile(r"(\d{1,16})(\.0{1,16})?")
+"""A count as some servers write it: 7.0, or a text."""
 
 
 def load_json(data: bytes) -> Any:
@@ -63,13 +66,15 @@ def as_object(value: Any) -> dict[str, Any]:
 
 def count_in(counts: Any, *names: str) -> int:
     """The first field of these names that is a count; 0 if there is none."""
-    if isinstance(counts, dict):
+    if counts and isinstance(counts, dict):
         for name in names:
             value = counts.get(name)
-            if type(value) is float and value.is_integer():
-                # 7.0, as some servers write it.
-                value = int(value)
-            if type(value) is int and 0 < value < MAX_COUNT:
+            if value is None:
+                continue
+            if type(value) is not int:
+                written = _COUNT.fullmatch(str(value)) if isinstance(value, float | str) else None
+                value = 0 if written is None else int(written[1])
+            if 0 < value < MAX_COUNT:
                 return value
     return 0
 

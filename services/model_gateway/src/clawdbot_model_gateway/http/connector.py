@@ -94,8 +94,11 @@ class UnixConnector(IdleConnections, aiohttp.UnixConnector):
 
 
 def _can_be_used(protocol: ResponseHandler) -> bool:
-    """Whether nothing has arrived on an idle connection: a server that says something there ends it."""
-    if protocol.transport is None or not protocol.is_connected():
+    """Whether nothing has arrived on an idle connection: a server that says something there ends it.
+
+    What has been read already is in the protocol, and would be taken for the response to the next request.
+    """
+    if protocol.transport is None or protocol.should_close or not protocol.is_connected():
         return False
     arrived = select.poll()
     arrived.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)

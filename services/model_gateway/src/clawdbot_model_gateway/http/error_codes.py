@@ -51,6 +51,7 @@ STATUS_ERRORS: Final[Mapping[int, ErrorClass]] = {
     499: BackendFailed,  # nginx: who asked has gone, which is a proxy between us and the backend
     503: BackendOverloaded,
     504: BackendTimeout,
+    524: BackendTimeout,  # Cloudflare
     529: BackendOverloaded,
 }
 """Status → error class, where neither code nor message decides."""
@@ -101,7 +102,7 @@ _EXACT: Final[Mapping[ErrorClass, tuple[str, ...]]] = {
     BackendAuth: (
         *("invalid_api_key", "invalidapikey", "authentication_error", "invalid_authentication_error"),
         *("authfailure", "organization_restricted", "model_terms_required", "unrecognizedclientexception"),
-        *("expiredtokenexception", "invalidsignatureexception"),
+        *("expiredtokenexception", "invalidsignatureexception", "authenticationerror"),
         "2049",  # MiniMax
     ),
     QuotaExhausted: (
@@ -110,17 +111,18 @@ _EXACT: Final[Mapping[ErrorClass, tuple[str, ...]]] = {
         *("contract_spend_limit_reached", "enforced_spend_limit_reached", "allocationquota"),
         *("linked_organization_spend_limit_reached", "budget_exceeded", "servicequotaexceededexception"),
         *("setlimitexceeded", "rpd_limit_reached", "pre_consume_token_quota_failed"),
-        *("1113", "1008", "30001"),  # Zhipu, MiniMax, SiliconFlow
+        *("1113", "1304", "1308", "1309", "1310"),  # Zhipu
+        *("1008", "30001"),  # MiniMax, SiliconFlow
     ),
     RateLimited: (
         *("rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error", "throttling"),
         *("throttlingexception", "toomanyrequests", "toomanyrequestsexception", "too_many_requests"),
-        *("limit_requests", "1302", "1303", "1305"),  # the numbers are Zhipu's
+        *("limit_requests", "ratelimiterror", "1302", "1303", "1305"),  # the numbers are Zhipu's
     ),
     BackendOverloaded: (
         *("overloaded_error", "engine_overloaded_error", "server_overloaded", "serveroverloaded"),
         *("server_is_overloaded", "slow_down", "model_overloaded", "capacity_exceeded"),
-        *("service_tier_capacity_exceeded", "modelnotreadyexception"),
+        *("service_tier_capacity_exceeded", "modelnotreadyexception", "serviceunavailableerror"),
         *("3505", "50505"),  # Mistral, SiliconFlow
     ),
     ModelMissing: (
@@ -130,12 +132,13 @@ _EXACT: Final[Mapping[ErrorClass, tuple[str, ...]]] = {
     NoEndpoint: ("model_not_supported",),  # Hugging Face's router
     ContextTooLong: (
         *("context_length_exceeded", "exceed_context_size_error", "context_exceeded"),
+        "contextwindowexceedederror",
         *("model_max_prompt_tokens_exceeded", "string_above_max_length"),
         *("1261", "3051", "336007", "336103"),  # Zhipu, Mistral, Baidu
     ),
     ContentFiltered: (
         *("content_filter", "content_policy_violation", "responsibleaipolicyviolation", "invalid_prompt"),
-        *("sensitive", "content_filter_error", "moderation_blocked"),
+        *("sensitive", "content_filter_error", "moderation_blocked", "contentpolicyviolationerror"),
         *("1301", "1026", "1027"),  # Zhipu, MiniMax
     ),
     RequestRefused: ("request_too_large",),
@@ -181,8 +184,11 @@ CODE_PATTERNS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
 VAGUE_CODES: Final[Mapping[str, ErrorClass]] = {
     **dict.fromkeys(("permission_error", "permission_denied", "accessdenied"), BackendAuth),
     **dict.fromkeys(("accessdeniedexception", "unauthorized", "forbidden"), BackendAuth),
-    **dict.fromkeys(("server_error", "internal_server_error", "internalservererror"), BackendFailed),
-    **dict.fromkeys(("api_error", "internalserverexception"), BackendFailed),
+    **dict.fromkeys(("server_error", "internal_server_error"), BackendFailed),
+    **dict.fromkeys(("api_error", "internalserverexception", "internalservererror"), BackendFailed),
+    # Of routers: what is behind them failed.
+    **dict.fromkeys(("upstream_error", "provider_error", "bad_response_status_code"), BackendFailed),
+    "do_request_failed": BackendFailed,
 }
 """Codes that say no more than a status does, so that the message comes before them."""
 

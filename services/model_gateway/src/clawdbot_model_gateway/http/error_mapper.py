@@ -10,6 +10,7 @@ from typing import Any, Final
 from clawdbot_servicekit.redaction import Redactor
 
 from clawdbot_model_gateway.core.errors import BackendAuth, LimitTooSmall, ModelError, ProtocolViolation
+from clawdbot_model_gateway.http.charsets import charset_of, in_utf8
 from clawdbot_model_gateway.http.error_codes import (
     STATUS_CLASS_ERRORS,
     STATUS_ERRORS,
@@ -43,6 +44,7 @@ class ErrorMapper:
             return ProtocolViolation(
                 f"HTTP {status}: redirects are not followed, since the key must not go to another host"
             )
+        body = in_utf8(body, charset_of(headers.get("content-type", "")))
         try:
             payload = load_error(body)
         except (ValueError, RecursionError):
@@ -62,6 +64,7 @@ class ErrorMapper:
 
     def from_unparsable(self, body: bytes, headers: Mapping[str, str]) -> ModelError:
         """The error of a 200 whose body cannot be parsed."""
+        body = in_utf8(body, charset_of(headers.get("content-type", "")))
         return ProtocolViolation("the response cannot be parsed", quote=self._describe(body, headers))
 
     def sanitize(self, text: str) -> str:

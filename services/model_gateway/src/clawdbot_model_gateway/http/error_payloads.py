@@ -39,6 +39,10 @@ _ECHO: Final = re.compile(
     r"[\s,\[]*(['\"](input|body|failed_generation)['\"]\s*:|\binput_value\s*=).*", re.DOTALL
 )
 """Where pydantic, in the words of vLLM and LiteLLM, begins to repeat what was sent, inside the message."""
+_IS_CODE: Final = re.compile(r"[A-Za-z]+(_[A-Za-z]+)+")
+"""A message that is nothing but a code."""
+_RAISED: Final = re.compile(r"\blitellm\.(\w{1,40})")
+"""The exception that LiteLLM names in its messages."""
 _SUCCESS: Final = frozenset({"0", "200", "ok", "success"})
 """Codes of a response that reports success."""
 
@@ -69,10 +73,14 @@ def read_error(payload: Any) -> VendorError:
     error = _error_in(payload)
     codes = dict.fromkeys([*_codes(error), *(_codes(payload) if error is not payload else ())])
     status = _status(error) or _status(payload)
+    text = _text(error)
+    codes |= dict.fromkeys(found.lower() for found in _RAISED.findall(text))
+    if _IS_CODE.fullmatch(text):
+        codes[text.lower()] = None
     parts: tuple[str, ...] = ()
     for code in codes:
         parts += (code, *(each for each in re.split(r"[.#:/]", code) if each != code))
-    return VendorError(parts, _text(error), status)
+    return VendorError(parts, text, status)
 
 
 def is_error(payload: Any) -> bool:
@@ -80,6 +88,15 @@ def is_error(payload: Any) -> bool:
     error = _error_in(payload)
     codes = [*_codes(error)]
     return isinstance(error, Mapping) and bool(_text(error)) and not (codes and _SUCCESS.issuperset(codes))
+
+
+def reports_error(holder: Mapping[str, Any]) -> bool:
+    """Whether the `error` of an object is one: not success, and not without a word."""
+    error = holder.get("error")
+    if not isinstance(error, Mapping):
+        return bool(error)
+    codes = [*_codes(error)]
+    return any(error.values()) and not (codes and _SUCCESS.issuperset(codes))
 
 
 def _error_in(payload: Any) -> Any:

@@ -66,6 +66,8 @@ CONTEXT_WORDINGS: Final[Mapping[str, str]] = {
         r"(total|input|prompt|request) (tokens?|(sequence )?length)\b.{0,40}\bexceed"
         r"|length of the (input|prompt|messages|conversation)\b.{0,40}\bexceed"
     ),
+    "vLLM, where the prompt leaves nothing": r"\bmax_(completion_)?tokens must be at least \d+, got -\d",
+    "Bedrock, Anthropic": r"too many total text (bytes|tokens)",
     "SiliconFlow": r"\bmax_(total|input|prompt)_tokens\b.{0,20}exceed",
     "Snowflake": r"max tokens of [\d,]+ exceeded",
     "GitHub": r"too large\b.{0,60}max(imum)? (size|length)?:? ?[\d,]+ tokens",
@@ -106,6 +108,8 @@ MEDIA_WORDINGS: Final = (
     r"(failed|unable|could not|cannot)\b.{0,6} (download|fetch|retriev|load)\w* (the |an? )?(image|audio)\b",
     r"\b(image|audio|video|pdf|document)s?\b.{0,40}\b(exceeds?|too (large|big|long|small)|larger than)\b",
     r"\bat most \d+ (image|audio|video)|too many (images|audio|videos|documents|pdf)",
+    r"(\bonly|must be) base64.{0,12}\bimages?\b|invalid image",
+    r"(not|n't) (appear to )?(be |point to )?an? valid image",
     r"\b(image|audio|video|document)\b.{0,80}\b(media|mime).?types?\b|\bappears to be an? image",
 )
 """How vendors say that they do not take a medium in the form in which it was sent."""
@@ -113,10 +117,12 @@ MEDIA_WORDINGS: Final = (
 FEATURE_WORDINGS: Final = (
     r"(not|n't) support (the use of )?(\w+ )?(tools?|function.?call\w*|tool.?(use|choice|call\w*))\b",
     r"\b(tools?|function.?calling|tool.?(use|choice|calling))['\"`]? (parameter )?(is|are) not supported",
-    r"function.?calling is not enabled",
+    r"function.?calling is not enabled|function.?calling with a response mime type",
+    r"\btool_choice\b.{0,60}\b(incompatible|forces)\b",
     r"tool choice requires --",  # vLLM, started without it
     r"(not|n't) support (\w+ )?['`\"]?(json.?schema|response.?format|structured outputs?)\b",
     r"\b(response.?format|structured outputs?)\b.{0,30}\b(is|are) not supported (by|with|for) th(is|e) model",
+    r"\bresponse.?format\b.{0,30}\bis unavailable",
 )
 """How vendors say that this model lacks what others have."""
 
@@ -127,6 +133,8 @@ MODEL_WORDINGS: Final = (
     r"not a valid model|not a chat model|model (identifier|id|name)\b.{0,30}\b(invalid|unknown|not valid)",
     r"\bmodel\b(?! (param|field))([^,;.]|\.(?! )){0,100}\b(been|is|was) (decommission|deprecat|retir)ed\b",
     r"\bmodel\b.{0,100}\breached its end of life",
+    r"\bmodels/\S{1,100} is not found|not found for account",  # Gemini, NVIDIA
+    r"(n.t|not) have access to (the |this )?model\b",
     r"has not activated the model|on-demand throughput isn.t supported",  # Ark, Bedrock
     r"模型.{0,40}(不存在|已下线|未开通|不可用)|(没有|无).{0,4}该模型",
 )
@@ -170,7 +178,9 @@ ROUTER_WORDINGS: Final = (
 _RATE: Final = r"rate.?limit|per[_ ](min|day|hour|sec)|\btpm\b|throttl|please wait|too many requests|quota"
 """Words of a limit per time, which is also a number of tokens but says nothing about the context."""
 
-_CHALLENGE: Final = r"just a moment|attention required|verify you are human|checking your browser|captcha"
+_CHALLENGE: Final = (
+    r"just a moment|attention required|verify you are human|checking your browser|captcha|cloudflare"
+)
 """The title of a page that something in front of the vendor shows to what it takes for a robot."""
 
 
@@ -201,14 +211,16 @@ WORDINGS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
         re.compile(
             r"server busy|maximum pending requests|capacity exceeded|繁忙|饱和"
             r"|\b(is|are) ((currently|temporarily) )?overloaded\b"
-            r"|\bmodel\b.{0,60}\b(currently|temporarily) unavailable"
+            r"|\bmodel\b.{0,60}\b(currently|temporarily) unavailable|^\W*overloaded\W*$| - overloaded\b"
+            r"|service (is )?(currently |temporarily )?unavailable"
+            r"|loading model|\bmodel\b.{0,60}\bis (still |currently )?loading"
         ),
         BackendOverloaded,
     ),
     (_any(MODEL_WORDINGS), ModelMissing),
     (
         re.compile(
-            r"rate (limit )?(is |was )?(exceeded|reached)|too many requests|限流|请求过多"
+            r"rate (is |was )?(exceeded|reached)|\brate.?limit(ed|ing|s)?\b|too many requests|限流|请求过多"
             r"|per (minute|second) limit exceeded|concurrency limit"
         ),
         RateLimited,

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
 from clawdbot_servicekit import sockets
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.regular_files import read_regular
@@ -18,8 +20,8 @@ from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.spending import note_sent
 from clawdbot_model_gateway.http.connector import IdleConnections, TcpConnector, UnixConnector
 from clawdbot_model_gateway.http.error_mapper import ErrorMapper
+from clawdbot_model_gateway.http.exchange import NotSent, Response, exchange
 from clawdbot_model_gateway.http.proxies import proxy_of
-from clawdbot_model_gateway.http.request_body import RequestBody
 from clawdbot_model_gateway.http.transport_errors import transport_error
 from clawdbot_model_gateway.http.whole_bodies import has_end_marker, is_whole, may_be_whole
 from clawdbot_model_gateway.settings import HttpSettings
@@ -28,12 +30,10 @@ MAX_ERROR_BYTES: Final = 4 * 1024 * 1024
 """Bytes of an error response's body that are read. Some servers repeat the whole request in it."""
 ERROR_BODY_TIMEOUT: Final = 1.0
 """Seconds for the body of an error, whose status is known: another target may be asked."""
-MAX_HEADER_BYTES: Final = 64 * 1024
-"""Of a response header. Security policies have been seen to be longer than aiohttp's 8 kB."""
 NO_CONTENT: Final = frozenset({204, 205})
 """Statuses of success without a body (RFC 9110, 15.3)."""
-MAX_CACHED_URLS: Final = 256
-"""Paths whose URL is cached. Some vendors put the model's name in the path, and callers may send any name."""
+MAX_CACHED_TARGETS: Final = 256
+"""Paths whose target is cached. Some vendors put the model's name in it, and callers may send any name."""
 SPARE_CONNECTIONS: Final = 2
 """More than a backend has slots, for what needs none: lists of models, and responses read to their end
 in the background. So nothing waits in aiohttp's hidden queue."""
@@ -89,9 +89,11 @@ class HttpPool:
         self._query = query
         self._errors = errors
         self._ssl = _ssl_context(settings)
-        self._urls: dict[str, URL] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout = aiohttp.ClientTimeout(sock_connect=settings.connect_timeout)
+        self._targets: dict[str, str] = {}
+        self._header_lines = ""
         self._connector: IdleConnections | None = None
+        self._destination: aiohttp.ClientRequest | None = None
         self._socket = socket
         self._proxy = None if socket else proxy_of(self._base)
         self._draining: set[asyncio.Task[None]] = set()
@@ -133,23 +135,14 @@ class HttpPool:
     async def warm(self) -> None:
         """Makes connections until `http.warm` are open. A backend that is down stays without."""
         missing = min(self._settings.warm, self._settings.pool_size) - self.open_connections
-        await asyncio.gather(*(self._connect() for _ in range(missing)), return_exceptions=True)
+        await asyncio.gather(*(self._add_idle() for _ in range(missing)), return_exceptions=True)
 
     async def start(self) -> None:
         """Opens the pool without making a connection."""
-        settings = self._settings
         self._connector = self._make_connector()
-        self._session = aiohttp.ClientSession(
-            connector=self._connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # aiohttp would send those of the session, and so the key, to the proxy too.
-            headers=None if self._proxy else self._headers,
-            proxy=self._proxy,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
-            ),
+        # The same for all requests. A proxy of its own gets none of its headers, which hold the key.
+        self._destination = aiohttp.ClientRequest(
+            "GET", self._base, headers=self._headers, proxy=self._proxy, loop=asyncio.get_running_loop()
         )
 
     async def stop(self) -> None:
@@ -157,9 +150,9 @@ class HttpPool:
         for task in self._draining:
             task.cancel()
         await asyncio.gather(*self._draining, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._connector is not None:
+            await self._connector.close()
+            self._connector = None
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """The body of a successful response.
@@ -171,12 +164,10 @@ class HttpPool:
         Raises:
             ModelError: there was no such response.
         """
-        response = await self._send("GET", self._url(path, query), None)
+        response = await self._send("GET", self._target(path, query), None)
         return await self.read(response)
 
-    async def post(
-        self, path: str, body: bytes, query: Mapping[str, str] | None = None
-    ) -> aiohttp.ClientResponse:
+    async def post(self, path: str, body: bytes, query: Mapping[str, str] | None = None) -> Response:
         """A successful response, content unread. The caller ends it with `read`, `abort` or `release`.
 
         Arguments as for get.
@@ -184,9 +175,9 @@ class HttpPool:
         Raises:
             ModelError: there was no such response.
         """
-        return await self._send("POST", self._url(path, query), body)
+        return await self._send("POST", self._target(path, query), body)
 
-    async def read(self, response: aiohttp.ClientResponse, head: bytes = b"") -> bytes:
+    async def read(self, response: Response, head: bytes = b"") -> bytes:
         """The whole content; the connection is free afterwards.
 
         Content is whole, too, if nothing follows it although the connection stays open, or breaks.
@@ -207,7 +198,7 @@ class HttpPool:
             (self.release if whole else self.abort)(response)
         return bytes(body)
 
-    async def read_chunk(self, response: aiohttp.ClientResponse) -> bytes:
+    async def read_chunk(self, response: Response) -> bytes:
         """The content that has arrived since the last read. Waits for the first byte; empty at the end.
 
         Raises:
@@ -217,18 +208,14 @@ class HttpPool:
             chunk = await response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise transport_error(error, self._address) from error
-        protocol = None if response.connection is None else response.connection.protocol
-        if protocol is not None and protocol.read_timeout != self.idle_timeout:
-            protocol.read_timeout = self.idle_timeout
-            # The one that runs has the read_timeout.
-            protocol.start_timeout()
+        response.limit_silence(self.idle_timeout)
         return chunk
 
-    def abort(self, response: aiohttp.ClientResponse) -> None:
+    def abort(self, response: Response) -> None:
         """Closes the connection of an abandoned response, which tells the backend to stop."""
         response.close()
 
-    def release(self, response: aiohttp.ClientResponse) -> None:
+    def release(self, response: Response) -> None:
         """Releases a response whose content is complete, even if the end of its body is still in transit."""
         if response.content.at_eof():
             response.release()
@@ -247,19 +234,19 @@ class HttpPool:
         ttl = max(1, int(settings.dns_ttl))
         return TcpConnector(limit=size, ttl_dns_cache=ttl, keepalive_timeout=self._keep_alive, ssl=self._ssl)
 
-    async def _connect(self) -> None:
-        """Makes a connection and leaves it idle."""
-        if self._session is None or self._connector is None:
-            return
-        # The same key as that of the session's own requests. Only the connection is made: nothing is sent.
-        request = aiohttp.ClientRequest(
-            "GET", self._base, session=self._session, proxy=self._proxy, loop=asyncio.get_running_loop()
-        )
-        connection = await self._connector.connect(request, traces=[], timeout=self._session.timeout)
-        connection.release()
+    async def _add_idle(self) -> None:
+        (await self._connect()).release()
 
-    async def _send(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
-        response = await self._send_with_retry(method, url, body)
+    async def _connect(self) -> Connection:
+        if self._connector is None or self._destination is None:
+            raise RuntimeError("the pool is not open")
+        try:
+            return await self._connector.connect(self._destination, traces=[], timeout=self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+
+    async def _send(self, method: str, target: str, body: bytes | None) -> Response:
+        response = await self._send_with_retry(method, target, body)
         announced = response.headers.get("keep-alive")
         if announced is not None and self._connector is not None:
             self._connector.respect(announced)
@@ -268,43 +255,44 @@ class HttpPool:
             return response
         raise await self._error_of(response)
 
-    async def _send_with_retry(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _send_with_retry(self, method: str, target: str, body: bytes | None) -> Response:
         """The response; repeats a request of which nothing was sent, on another connection.
 
         A server may close several idle connections at once, by age or after a number of requests, just as we
         take them: each of them may cost a try. A POST of which anything was sent is not repeated, since the
-        backend may be working on it; a GET is harmless, and aiohttp repeats it.
+        backend may be working on it; a GET is harmless.
         """
         tries = self.open_connections + 1
         while True:
             tries -= 1
-            content = None if body is None else RequestBody(body)
             note_sent(False)
             try:
-                return await self._request(method, url, content)
-            except (aiohttp.ClientError, OSError) as error:
-                if tries and content is not None and not content.sent and _was_closed(error):
-                    continue
-                raise transport_error(error, self._address) from error
-            finally:
-                note_sent(content is not None and content.sent)
+                connection = await self._connect()
+                head = self._head(method, target)
+                return await exchange(connection, head, body, read_timeout=self._settings.read_timeout)
+            except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+                harmless = body is None or isinstance(error, NotSent)
+                if not (tries and harmless and _was_closed(error)):
+                    raise transport_error(error, self._address) from error
 
-    async def _request(self, method: str, url: URL, body: RequestBody | None) -> aiohttp.ClientResponse:
-        if self._session is None:
-            raise RuntimeError("the pool is not open")
-        headers = self._headers if self._proxy else None
-        return await self._session.request(method, url, data=body, headers=headers, allow_redirects=False)
+    def _target(self, path: str, query: Mapping[str, str] | None) -> str:
+        """What the request line says of the URL (RFC 9112, 3.2): all of it to a proxy that is no tunnel."""
+        target = self._targets.get(path) if query is None else None
+        if target is None:
+            url = self._base.joinpath(*path.split("/")).extend_query({**self._query, **(query or {})})
+            target = str(url) if self._proxy and url.scheme == "http" else url.raw_path_qs
+            if query is None and len(self._targets) < MAX_CACHED_TARGETS:
+                self._targets[path] = target
+        return target
 
-    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
-        url = self._urls.get(path)
-        if url is None:
-            url = self._base.joinpath(*path.split("/"))
-            url = url.update_query(self._query) if self._query else url
-            if len(self._urls) < MAX_CACHED_URLS:
-                self._urls[path] = url
-        return url.update_query(query) if query else url
+    def _head(self, method: str, target: str) -> bytes:
+        """The request line and the headers. To be asked for once connected: aiohttp adds the proxy's."""
+        if not self._header_lines and self._destination is not None:
+            headers = self._destination.headers.items()
+            self._header_lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        return f"{method} {target} HTTP/1.1\r\n{self._header_lines}".encode("ascii")
 
-    async def _error_of(self, response: aiohttp.ClientResponse) -> ModelError:
+    async def _error_of(self, response: Response) -> ModelError:
         body = bytearray()
         try:
             async with asyncio.timeout(ERROR_BODY_TIMEOUT):
@@ -338,7 +326,7 @@ def _stripped(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 def _was_closed(error: Exception) -> bool:
     """Whether it is about an open connection, and not about making one."""
-    closed = aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientConnectionResetError
+    closed = aiohttp.ClientOSError | aiohttp.ServerDisconnectedError
     return isinstance(error, closed) and not isinstance(error, aiohttp.ClientConnectorError)
 
 
@@ -355,7 +343,7 @@ async def _read_next(content: aiohttp.StreamReader, body: bytearray) -> bytes:
         return b"" if is_whole(body) else await content.readany()
 
 
-async def _drain(response: aiohttp.ClientResponse) -> None:
+async def _drain(response: Response) -> None:
     try:
         async with asyncio.timeout(DRAIN_TIMEOUT):
             while await response.content.readany():

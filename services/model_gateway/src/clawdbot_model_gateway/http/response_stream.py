@@ -8,10 +8,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import aiohttp
-
 from clawdbot_model_gateway.core.errors import BackendFailed, BackendTimeout, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event, has_content, merge_deltas
+from clawdbot_model_gateway.http.exchange import Response
 from clawdbot_model_gateway.http.pool import HttpPool
 from clawdbot_model_gateway.http.whole_bodies import BYTE_ORDER_MARK, JSON_BEGINS
 
@@ -54,7 +53,7 @@ class StreamDecoder(Protocol):
 class OpenResponse:
     """A response whose headers have arrived."""
 
-    response: aiohttp.ClientResponse
+    response: Response
     stream: StreamDecoder
     content_type: str | None = "text/event-stream"
     """The content type of a stream; None where servers differ."""
@@ -109,7 +108,7 @@ async def stream_events(pool: HttpPool, ask: Callable[[], Awaitable[OpenResponse
         (pool.release if finished else pool.abort)(response)
 
 
-async def _read_head(pool: HttpPool, response: aiohttp.ClientResponse) -> bytes:
+async def _read_head(pool: HttpPool, response: Response) -> bytes:
     """The content up to its first visible character, or all of it."""
     head = b""
     while not head.strip():

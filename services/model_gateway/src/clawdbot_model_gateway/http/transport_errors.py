@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 
 from clawdbot_model_gateway.core.errors import (
     BackendTimeout,
@@ -72,7 +73,7 @@ ERROR_FACTORIES: Final[tuple[tuple[type[BaseException], ErrorFactory], ...]] = (
         ),
     ),
     (
-        aiohttp.ClientResponseError,
+        HttpProcessingError,
         lambda error, address: ProtocolViolation(_unreadable(error.message, address)),
     ),
     (
@@ -88,7 +89,7 @@ def transport_error(error: Exception, address: str) -> ModelError:
     """The ModelError for an exception of aiohttp.
 
     Args:
-        error: aiohttp.ClientError or OSError.
+        error: aiohttp.ClientError, HttpProcessingError or OSError.
         address: host and port, for the message.
     """
     return next(create(error, address) for kind, create in ERROR_FACTORIES if isinstance(error, kind))

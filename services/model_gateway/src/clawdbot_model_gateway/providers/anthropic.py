@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
-import aiohttp
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from clawdbot_servicekit.settings.values import matching
@@ -26,6 +25,7 @@ from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.formats.vendor_profile import vendor_profile
+from clawdbot_model_gateway.http import Response
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings
@@ -114,7 +114,7 @@ class AnthropicProvider(HttpProvider, LimitedFormats, TokenCounter):
     @override
     async def _send(
         self, request: GenerateRequest, model: str, *, stream: bool
-    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
+    ) -> tuple[Response, ReplyDecoder]:
         encoded = self._encoder.encode(request, model, await self._profile(request, model))
         response = await self._pool.post(MESSAGES_PATH, encoded.body)
         return response, ResponseDecoder(

@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Literal
 
-import aiohttp
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
@@ -31,6 +30,7 @@ from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.formats.vendor_profile import vendor_profile
+from clawdbot_model_gateway.http import Response
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings
@@ -122,7 +122,7 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     @override
     async def _send(
         self, request: GenerateRequest, model: str, *, stream: bool
-    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
+    ) -> tuple[Response, ReplyDecoder]:
         encoded = self._encoder.encode(request, model)
         method, query = ("streamGenerateContent", SSE_QUERY) if stream else ("generateContent", None)
         response = await self._post(model, method, encoded.body, query)
@@ -132,7 +132,7 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
 
     async def _post(
         self, model: str, method: str, body: dict[str, Any], query: dict[str, str] | None = None
-    ) -> aiohttp.ClientResponse:
+    ) -> Response:
         # Sorted, since a Struct keeps no order and the vendor's prompt cache compares bytes.
         wire = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
         return await self._pool.post(f"{resource_path(model)}:{method}", wire, query)

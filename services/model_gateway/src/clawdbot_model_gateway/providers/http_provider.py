@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import ClassVar
 
-import aiohttp
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from typing_extensions import override
 
@@ -21,7 +20,8 @@ from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
 from clawdbot_model_gateway.formats.record_parsers import parser_of
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.sse import EventParser
-from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
+from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, Response, stream_events
+from clawdbot_model_gateway.http.charsets import charset_of
 from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
 
 
@@ -114,7 +114,7 @@ class HttpProvider(Provider):
         if self.always_streams:
             async with aclosing(self.stream(request, model)) as events:
                 return [event async for event in events]
-        response, decoder = await self._send(request, model, stream=False)
+        response, decoder = await self._ask(request, model, stream=False)
         return self._decode_whole(decoder, await self._pool.read(response), response)
 
     @override
@@ -124,7 +124,7 @@ class HttpProvider(Provider):
     @abstractmethod
     async def _send(
         self, request: GenerateRequest, model: str, *, stream: bool
-    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
+    ) -> tuple[Response, ReplyDecoder]:
         """Sends a request to the backend.
 
         Args:
@@ -140,17 +140,23 @@ class HttpProvider(Provider):
             InvalidRequest: the request is strict, and the backend does not support one of its fields.
         """
 
+    async def _ask(
+        self, request: GenerateRequest, model: str, *, stream: bool
+    ) -> tuple[Response, ReplyDecoder]:
+        """As `_send`; the decoder knows the response's character set."""
+        response, decoder = await self._send(request, model, stream=stream)
+        decoder.charset = charset_of(response.headers.get("content-type", ""))
+        return response, decoder
+
     async def _open_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
-        response, decoder = await self._send(request, model, stream=True)
+        response, decoder = await self._ask(request, model, stream=True)
         return OpenResponse(
             response,
             JsonStreamDecoder(EventParser(), decoder),
             decode_whole=lambda body: self._decode_whole(decoder, body, response),
         )
 
-    def _decode_whole(
-        self, decoder: ReplyDecoder, body: bytes, response: aiohttp.ClientResponse
-    ) -> list[Event]:
+    def _decode_whole(self, decoder: ReplyDecoder, body: bytes, response: Response) -> list[Event]:
         """The events of a reply that came at once, also as the records of a stream."""
         try:
             reply = decoder.load(body)

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-import aiohttp
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section, Whole
@@ -34,7 +33,7 @@ from clawdbot_model_gateway.formats.record_parsers import LineOrEventParser
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_profile import ThinkTags, vendor_profile
-from clawdbot_model_gateway.http import OpenResponse
+from clawdbot_model_gateway.http import OpenResponse, Response
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
@@ -132,13 +131,13 @@ class OllamaProvider(HttpProvider, Embedder):
 
     @override
     async def _open_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
-        response, decoder = await self._send(request, model, stream=True)
+        response, decoder = await self._ask(request, model, stream=True)
         return OpenResponse(response, JsonStreamDecoder(LineOrEventParser(), decoder), content_type=None)
 
     @override
     async def _send(
         self, request: GenerateRequest, model: str, *, stream: bool
-    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
+    ) -> tuple[Response, ReplyDecoder]:
         needs_profile = bool(request.sampling.reasoning_effort)
         profile = await self._profile(model) if needs_profile else ModelProfile()
         encoded = self._encoder.encode(request, model, profile)
@@ -149,7 +148,7 @@ class OllamaProvider(HttpProvider, Embedder):
             model, encoded.warnings, encoded.names, self._errors, self._think_tags
         )
 
-    async def _post(self, path: str, body: bytes, model: str) -> aiohttp.ClientResponse:
+    async def _post(self, path: str, body: bytes, model: str) -> Response:
         try:
             return await self._pool.post(path, body)
         except ModelMissing as error:

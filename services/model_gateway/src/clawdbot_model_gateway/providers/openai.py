@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
 
-import aiohttp
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from typing_extensions import override
@@ -28,6 +27,7 @@ from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.formats.vendor_profile import vendor_profile
+from clawdbot_model_gateway.http import Response
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.openai_compatible import (
     EMBEDDINGS_PATH,
@@ -89,7 +89,7 @@ class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     @override
     async def _send(
         self, request: GenerateRequest, model: str, *, stream: bool
-    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
+    ) -> tuple[Response, ReplyDecoder]:
         encoded = self._encoder.encode(request, model)
         response = await self._pool.post(RESPONSES_PATH, encoded.create_body(stream=stream))
         return response, ResponseDecoder(

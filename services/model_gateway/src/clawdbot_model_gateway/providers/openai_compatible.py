@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Final
 
-import aiohttp
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from clawdbot_servicekit.suggestions import nearest_or_all
@@ -40,6 +39,7 @@ from clawdbot_model_gateway.formats.vendor_profile import (
     VendorProfile,
     vendor_profile,
 )
+from clawdbot_model_gateway.http import Response
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings
@@ -138,7 +138,7 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
     @override
     async def _send(
         self, request: GenerateRequest, model: str, *, stream: bool
-    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
+    ) -> tuple[Response, ReplyDecoder]:
         encoded = self._encoder.encode(request, model, stream=stream)
         response = await self._pool.post(CHAT_PATH, encoded.body)
         return response, ResponseDecoder(

@@ -9,6 +9,7 @@ from typing import Final
 
 import orjson
 
+from clawdbot_model_gateway.backend_config import BackendPlan
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import ReplyCache
@@ -78,6 +79,15 @@ def similar_requests(
     return SimilarRequests(rules, embed, metrics)
 
 
+def embedder(settings: SemanticCacheSettings | None, plan: BackendPlan) -> object:
+    """What finding similar requests depends on: where it differs, their model is measured anew."""
+    if settings is None:
+        return None
+    targets = plan.aliases.get(settings.model)
+    names = [each.backend for each in targets] if targets else [settings.model.partition("/")[0]]
+    return settings, targets, [plan.backends.get(name) for name in names]
+
+
 def fingerprint(settings: BackendSettings) -> bytes:
     """A hash of the settings that change a backend's replies, and of this version of the gateway."""
     values = settings.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))
@@ -93,4 +103,4 @@ def _shared(settings: CacheSettings, metrics: CacheMetrics) -> ReplyCache | None
     from clawdbot_model_gateway.stores.redis.reply_cache import RedisReplyCache
 
     with redis_at("gateway.cache.redis"):
-        return RedisReplyCache(settings.redis.get_secret_value(), settings.max_ttl, metrics)
+        return RedisReplyCache(settings.redis.get_secret_value(), metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -19,7 +20,6 @@ FIXED: Final = (
     "gateway.switching",
     "gateway.cache.memory",
     "gateway.cache.redis",
-    "gateway.cache.semantic",
 )
 """Keys of those sections that decide which stores there are, or what is in them."""
 
@@ -38,8 +38,8 @@ def check_fixed(old: GatewaySettings, new: GatewaySettings) -> None:
             )
 
 
-def keep(old: GatewaySettings, new: GatewaySettings) -> None:
-    """Has workers that start later run on what was put in place, and tells which sections were not.
+def keep(old: GatewaySettings, new: GatewaySettings) -> Sequence[str]:
+    """Has workers that start later run on what was put in place; returns the sections that were not.
 
     Args:
         old: the settings of the start.
@@ -47,8 +47,9 @@ def keep(old: GatewaySettings, new: GatewaySettings) -> None:
     """
     old.accept(new, RELOADED)
     if old.reading is None or new.reading is None:
-        return
+        return ()
     before, now = old.reading.document.values, new.reading.document.values
-    others = {name for name in (*before, *now) if before.get(name) != now.get(name)} - {*RELOADED}
+    others = sorted({name for name in (*before, *now) if before.get(name) != now.get(name)} - {*RELOADED})
     if others:
-        log.warning("restart_needed", sections=sorted(others))
+        log.warning("restart_needed", sections=others)
+    return others

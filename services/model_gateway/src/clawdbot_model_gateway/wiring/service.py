@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint
 from typing import Final
@@ -19,7 +19,7 @@ from clawdbot_model_gateway.api.error_table import error_table
 from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
 from clawdbot_model_gateway.application import Components, GatewayApplication
 from clawdbot_model_gateway.backend_config import BackendPlan, plan_backends
-from clawdbot_model_gateway.backend_lifecycle import BackendLifecycle
+from clawdbot_model_gateway.backend_lifecycle import BackendLifecycle, PutInPlace
 from clawdbot_model_gateway.core.backend_set import BackendSet
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
@@ -27,6 +27,7 @@ from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
 from clawdbot_model_gateway.core.machine_load import MachineLoad
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
+from clawdbot_model_gateway.core.reply_cache.similar_requests import SimilarRequests
 from clawdbot_model_gateway.core.routing.router import Router
 from clawdbot_model_gateway.core.tokens.token_counts import TokenCounts
 from clawdbot_model_gateway.core.validation import RequestLimits
@@ -41,7 +42,7 @@ from clawdbot_model_gateway.stores.file.mapped_counter import MappedCounter
 from clawdbot_model_gateway.stores.file.worker_reports import FileWorkerReports
 from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 from clawdbot_model_gateway.wiring.backends import BackendFactory
-from clawdbot_model_gateway.wiring.cache import cache_rules, cached_replies, similar_requests
+from clawdbot_model_gateway.wiring.cache import cache_rules, cached_replies, embedder, similar_requests
 from clawdbot_model_gateway.wiring.limits import Accounts
 from clawdbot_model_gateway.wiring.reload import check_fixed, keep
 
@@ -89,17 +90,17 @@ def build(
     override_store = FileAliasOverrideStore(folder) if switching else InMemoryAliasOverrideStore()
     router = Router(override_store, backends)
 
-    def read(*, accepted: bool) -> tuple[BackendPlan, Callable[[], None]]:
+    def read(*, accepted: bool) -> tuple[BackendPlan, PutInPlace]:
         new = settings.read_again(accepted=accepted)
         new_plan = plan_backends(new, providers, find_local_model())
         with new.locating_errors():
             check_fixed(settings, new)
             configure_limits = accounts.prepare(new, new_plan)
 
-        def put_in_place() -> None:
+        def put_in_place() -> Sequence[str]:
             configure_limits()
-            calls.configure(new.gateway)
-            keep(settings, new)
+            calls.configure(new.gateway, new_plan)
+            return keep(settings, new)
 
         return new_plan, put_in_place
 
@@ -117,7 +118,7 @@ def build(
     plugins_channel = peers.channel("plugins")
     hooks = HookClient(plugins_channel)
     accounts = Accounts(settings, backends, plan, folder)
-    calls = _Calls(settings, router, backends, hooks=hooks, accounts=accounts.calls, draw=draw)
+    calls = _Calls(settings, plan, router, backends, hooks=hooks, accounts=accounts.calls, draw=draw)
     admin = ModelAdmin(
         router,
         backends,
@@ -161,6 +162,7 @@ class _Calls:
     def __init__(
         self,
         settings: GatewaySettings,
+        plan: BackendPlan,
         router: Router,
         backends: BackendSet,
         *,
@@ -193,15 +195,21 @@ class _Calls:
             accounts=accounts,
         )
         self.token_counts = TokenCounts(router, backends, limits=limits)
-        self.replies.similar = similar_requests(
-            section.cache.semantic, self.embeddings.embed, self.cache_metrics
-        )
+        self._embedder = embedder(section.cache.semantic, plan)
+        self.replies.similar = self._similar_requests(section)
 
-    def configure(self, section: GatewaySection) -> None:
-        """Applies another section `gateway` to the calls that follow."""
+    def configure(self, section: GatewaySection, plan: BackendPlan) -> None:
+        """Applies another section `gateway`, and another plan, to the calls that follow."""
         self.replies.configure(cache_rules(section.cache))
+        new = embedder(section.cache.semantic, plan)
+        if new != self._embedder:
+            self._embedder = new
+            self.replies.replace_similar(self._similar_requests(section))
         self.generation.limits = self.token_counts.limits = self._request_limits(section)
         self.embeddings.limits = _embed_limits(section)
+
+    def _similar_requests(self, section: GatewaySection) -> SimilarRequests | None:
+        return similar_requests(section.cache.semantic, self.embeddings.embed, self.cache_metrics)
 
     def _request_limits(self, section: GatewaySection) -> RequestLimits:
         # It takes a while to measure a request, and the server has measured its message.

@@ -558,6 +558,7 @@ class ReloadModelsResponse(_message.Message):
     KEPT_FIELD_NUMBER: _builtins.int
     CHANGED_ALIASES_FIELD_NUMBER: _builtins.int
     PENDING_WORKERS_FIELD_NUMBER: _builtins.int
+    RESTART_NEEDED_FIELD_NUMBER: _builtins.int
     pending_workers: _builtins.int
     """Workers of this machine that had not followed when the deadline came."""
     @_builtins.property
@@ -576,6 +577,12 @@ class ReloadModelsResponse(_message.Message):
     def changed_aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Aliases that were added, removed, or got other targets."""
 
+    @_builtins.property
+    def restart_needed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sections of the configuration that differ from those of the start, such as
+        auth, and that only a restart puts in place. All others were.
+        """
+
     def __init__(
         self,
         *,
@@ -585,10 +592,11 @@ class ReloadModelsResponse(_message.Message):
         kept: _abc.Iterable[_builtins.str] | None = ...,
         changed_aliases: _abc.Iterable[_builtins.str] | None = ...,
         pending_workers: _builtins.int = ...,
+        restart_needed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "changed", b"changed", "changed_aliases", b"changed_aliases", "kept", b"kept", "pending_workers", b"pending_workers", "removed", b"removed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "changed", b"changed", "changed_aliases", b"changed_aliases", "kept", b"kept", "pending_workers", b"pending_workers", "removed", b"removed", "restart_needed", b"restart_needed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -67,7 +67,12 @@ def refusal(owner: Owner, limit: Limit, charge: Charge, full: Full, now: float) 
     per = f" per {limit.window}" if limit.window else " at the same time"
     reason = "BUDGET_SPENT" if limit.kind == "cost" else "LIMIT_REACHED"
     retry_after: float | None
-    if charge.least > limit.amount:
+    if not limit.amount and not limit.window:
+        retry_after = None
+        explanation = (
+            f"{whom[0].upper()}{whom[1:]} may not make calls: its limit on calls at the same time is 0."
+        )
+    elif charge.least > limit.amount:
         retry_after = None
         advice = "Waiting does not help: send less, or lower max_tokens."
         explanation = f"This call needs {needed}, and {whom} may use {allowed}{per}. {advice}"

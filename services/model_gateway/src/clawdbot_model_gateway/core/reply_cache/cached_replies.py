@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -55,7 +56,9 @@ class CachedReplies:
         self._shared = shared
         self._metrics = metrics
         self.similar: SimilarRequests | None = None
-        """Finds requests that mean the same; None: off. Set before the start."""
+        """Finds requests that mean the same; None: off. Set before the start; later by `replace_similar`."""
+        self._leaving: set[asyncio.Task[None]] = set()
+        """What ends those that were replaced."""
         self._flights: dict[tuple[bytes, bytes | None, bool], Flight] = {}
         """The calls that can be joined, by digest, stamp and whether a similar request's reply will do.
 
@@ -68,6 +71,16 @@ class CachedReplies:
         """How a request uses the cache at a backend; None: not at all."""
         self._max_ttl = self.vectors.max_ttl = rules.max_ttl
 
+    def replace_similar(self, similar: SimilarRequests | None) -> None:
+        """Has another one find requests that mean the same, from the next request on; None: off."""
+        if self.similar is not None:
+            leaving = asyncio.create_task(self.similar.stop())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        self.similar = similar
+        if similar is not None:
+            similar.start()
+
     async def start(self) -> None:
         """Opens the caches; raises StartupError for what an operator can fix."""
         for each in self._caches:
@@ -79,6 +92,7 @@ class CachedReplies:
         """Closes the caches."""
         if self.similar is not None:
             await self.similar.stop()
+        await asyncio.gather(*self._leaving)
         for each in self._caches:
             await each.stop()
 

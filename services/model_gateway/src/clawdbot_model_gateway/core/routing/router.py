@@ -179,11 +179,12 @@ class Router:
             if override.configured != _to_specs(self._configured.aliases.get(alias, ())):
                 continue
             targets = tuple(_from_spec(spec) for spec in override.targets)
-            missing = [each.name for each in targets if each.backend not in self._configured.backends]
-            if missing:
-                log.warning("alias_override_ignored", alias=alias, missing=missing)
-            else:
-                aliases[alias] = targets
+            there = tuple(each for each in targets if each.backend in self._configured.backends)
+            if len(there) < len(targets):
+                missing = [each.name for each in targets if each not in there]
+                log.warning("alias_override_lacks_targets", alias=alias, missing=missing)
+            if there:
+                aliases[alias] = there
         return replace(self._configured, aliases=aliases)
 
 

@@ -9,7 +9,13 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner
-from clawdbot_model_gateway.formats.tool_call import PLACEHOLDERS, CallIds, call_from_json
+from clawdbot_model_gateway.formats.tool_call import (
+    PLACEHOLDER_TEXTS,
+    PLACEHOLDERS,
+    CallIds,
+    added_by,
+    call_from_json,
+)
 from clawdbot_model_gateway.formats.vendor_json import as_string
 
 DELTAS: Final = {
@@ -149,8 +155,10 @@ class ContentBlocks:
             return
         if call is None:
             self._strays = True
+        elif isinstance(fragment, str) and not call.arguments and fragment in PLACEHOLDER_TEXTS:
+            call.given = {} if call.given is None else call.given
         elif isinstance(fragment, str):
-            call.append(call.text.add(fragment), out)
+            call.append(call.text.add(added_by(fragment, call.arguments)), out)
         else:
             # All of them at once, and no text.
             call.given = fragment

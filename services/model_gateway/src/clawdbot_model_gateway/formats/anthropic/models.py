@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.formats.vendor_json import count_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def decode_model(body: bytes) -> ModelProfile:
 
 
 def _profile(model: Mapping[str, Any]) -> ModelProfile:
-    lengths = _count(model.get("max_input_tokens")), _count(model.get("max_tokens"))
+    lengths = count_in(model, "max_input_tokens"), count_in(model, "max_tokens")
     capabilities = model.get("capabilities")
     if not isinstance(capabilities, Mapping):
         return ModelProfile(*lengths)
@@ -95,7 +96,3 @@ def _supports(capabilities: Mapping[str, Any], name: str) -> bool:
 def _object(outer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     inner = outer.get(name)
     return inner if isinstance(inner, Mapping) else {}
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and 0 < value < 2**31 else 0

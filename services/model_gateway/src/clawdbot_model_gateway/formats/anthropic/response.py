@@ -3,50 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from clawdbot.common.v1.finish_reason_pb2 import (
-    FINISH_REASON_CONTENT_FILTER,
-    FINISH_REASON_CONTEXT_FULL,
-    FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
-    FINISH_REASON_PAUSED,
-    FINISH_REASON_REFUSAL,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
     FINISH_REASON_TRUNCATED,
 )
-from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
 
-from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.anthropic.content_blocks import ContentBlocks
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.finish_reasons import COMPLETE_REASONS, meaning
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
-from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in
+from clawdbot_model_gateway.formats.vendor_json import as_object
 from clawdbot_model_gateway.http import ErrorMapper
-
-FINISH_REASONS: Final = {
-    "end_turn": FINISH_REASON_STOP,
-    "stop_sequence": FINISH_REASON_STOP,
-    "max_tokens": FINISH_REASON_LENGTH,
-    "model_context_window_exceeded": FINISH_REASON_CONTEXT_FULL,
-    "tool_use": FINISH_REASON_TOOL_CALLS,
-    "refusal": FINISH_REASON_REFUSAL,
-    "pause_turn": FINISH_REASON_PAUSED,
-    # The words of Chat Completions, which servers that imitate the API pass on.
-    "stop": FINISH_REASON_STOP,
-    "length": FINISH_REASON_LENGTH,
-    "tool_calls": FINISH_REASON_TOOL_CALLS,
-    "content_filter": FINISH_REASON_CONTENT_FILTER,
-}
-"""stop_reason → ours; any other is UNKNOWN."""
-COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
-"""The model ended on its own: a tool call without arguments is complete."""
+from clawdbot_model_gateway.http.error_payloads import reports_error
 
 
 class ResponseDecoder(ReplyDecoder):
@@ -64,13 +41,17 @@ class ResponseDecoder(ReplyDecoder):
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._blocks = ContentBlocks(names, self._text)
+        self._given: Any = None
+        """Content that came with the start of the reply: it counts if no other follows."""
 
     @override
     def decode(self, event: Any, name: bytes, out: list[Event]) -> None:
         """The event's name counts if its data contains no type."""
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
-        if name == b"error" or event.get("type") == "error" or event.get("error"):
+        if self._may_count:
+            self._take_usage(event)
+        if self._is_error(event, name):
             raise self._errors.from_payload(event)
         content = event.get("content")
         if isinstance(content, list):
@@ -86,9 +67,11 @@ class ResponseDecoder(ReplyDecoder):
     @override
     def finish(self, out: list[Event]) -> None:
         self._start(None, out)
+        if isinstance(self._given, list) and not self.has_content:
+            self._decode_blocks(self._given, out)
         reason = FINISH_REASON_TRUNCATED
         if self.ended:
-            reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
+            reason = meaning(self.finish_reason)
         self._end_text(reason, out)
         runnable = self._blocks.finish(out, complete=reason in COMPLETE_REASONS)
         if reason == FINISH_REASON_STOP and self._blocks.has_tool_call:
@@ -101,11 +84,15 @@ class ResponseDecoder(ReplyDecoder):
     def _decode_message(self, message: Mapping[str, Any], content: list[Any], out: list[Event]) -> None:
         """A whole reply: from a server that does not stream, or that ends a stream by repeating it."""
         self._decode_event({"type": "message_start", "message": message}, out)
-        for index, block in enumerate([] if self.has_content else content):
-            self._decode_event({"type": "content_block_start", "index": index, "content_block": block}, out)
-            self._decode_event({"type": "content_block_stop", "index": index}, out)
+        if not self.has_content:
+            self._decode_blocks(content, out)
         self._decode_event({"type": "message_delta", "delta": message}, out)
         self.ended = True
+
+    def _decode_blocks(self, content: list[Any], out: list[Event]) -> None:
+        for index, block in enumerate(content):
+            self._decode_event({"type": "content_block_start", "index": index, "content_block": block}, out)
+            self._decode_event({"type": "content_block_stop", "index": index}, out)
 
     def _decode_event(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """Decodes one event. Ignores unknown types, as the vendor asks of its clients."""
@@ -120,12 +107,12 @@ class ResponseDecoder(ReplyDecoder):
         elif kind == "message_start":
             self._start_message(as_object(event.get("message")), out)
         elif kind == "message_delta":
-            self._report_usage(_decode_usage(as_object(event.get("usage"))))
             delta = as_object(event.get("delta"))
-            if delta.get("error"):
+            if reports_error(delta):
                 raise self._errors.from_payload(delta)
-            self._take_reason(as_string(delta.get("stop_reason")), with_content=False)
+            self._take_reason(delta.get("stop_reason"), with_content=False)
         elif kind == "message_stop":
+            self._take_reason(event.get("stop_reason"), with_content=False)
             self.ended = True
         if content:
             self._start(None, out)
@@ -133,27 +120,11 @@ class ResponseDecoder(ReplyDecoder):
             out += content
 
     def _start_message(self, message: Mapping[str, Any], out: list[Event]) -> None:
-        if message.get("error"):
+        if reports_error(message):
             raise self._errors.from_payload(message)
-        self._report_usage(_decode_usage(as_object(message.get("usage"))))
         self._start(message.get("model"), out)
-
-
-def _decode_usage(usage: Mapping[str, Any]) -> Usage:
-    """One report. Later ones are totals of the whole reply, too."""
-    read, written = count_in(usage, "cache_read_input_tokens"), count_in(usage, "cache_creation_input_tokens")
-    if not written:
-        # Some servers report only how much of it is kept for how long.
-        kept = as_object(usage.get("cache_creation"))
-        written = sum(count_in(kept, name) for name in kept)
-    return Usage(
-        # The vendor's own input_tokens leave out the tokens read from its cache and written to it.
-        input_tokens=count_in(usage, "input_tokens") + read + written,
-        cached_tokens=read,
-        cache_write_tokens=written,
-        output_tokens=count_in(usage, "output_tokens"),
-        reasoning_tokens=count_in(usage.get("output_tokens_details"), "thinking_tokens"),
-    )
+        self._given = message.get("content") or self._given
+        self._take_reason(message.get("stop_reason"), with_content=False)
 
 
 def _block_index(index: Any) -> int:

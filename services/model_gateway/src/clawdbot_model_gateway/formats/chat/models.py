@@ -6,17 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.provider import VendorModel
-from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, load_json
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in, load_json
 
 NON_CHAT_MODELS: Final = re.compile(
     r"embed|rerank|whisper|tts|transcribe|dall-e|image|moderation|realtime|sora|audio", re.IGNORECASE
 )
 """In the names of models that do not chat."""
 
+LIST_FIELDS: Final = ("data", "models")
+"""Where the list is: OpenAI, Cohere."""
+NAME_FIELDS: Final = ("id", "name", "model")
 CONTEXT_LENGTH_FIELDS: Final = ("max_model_len", "context_length", "context_window", "max_context_length")
 """The field's name: vLLM, OpenRouter, Groq, Mistral."""
 
@@ -25,18 +26,20 @@ def decode_models(body: bytes) -> Sequence[VendorModel]:
     """The models. Those that do not chat come last, since the first one may become the default.
 
     Args:
-        body: OpenAI's object, or a bare list as Together sends it.
+        body: OpenAI's object, a bare list as Together sends it, or Cohere's object; of names or objects.
 
     Raises:
         ProtocolViolation: it is not a list of models.
     """
     try:
-        listed = orjson.loads(body)
+        listed = load_json(body)
         if isinstance(listed, dict):
             # No models: Ollama sends null.
-            listed = listed["data"] or ()
-        models = [VendorModel(str(each["id"]), _context_length(each)) for each in listed if each["id"]]
-    except (ValueError, TypeError, KeyError):
+            listed = listed[next(field for field in LIST_FIELDS if field in listed)] or []
+        if not isinstance(listed, list):
+            raise TypeError
+        models = [VendorModel(name, _context_length(each)) for each in listed if (name := _name_of(each))]
+    except (ValueError, TypeError, StopIteration):
         raise ProtocolViolation("GET models did not return a list of models") from None
     # The sort is stable: models that chat keep the backend's order.
     return sorted(models, key=lambda model: bool(NON_CHAT_MODELS.search(model.name)))
@@ -57,6 +60,10 @@ def decode_template(body: bytes) -> str:
         return ""
 
 
-def _context_length(listed: Mapping[str, Any]) -> int:
-    lengths = (each for field in CONTEXT_LENGTH_FIELDS if isinstance(each := listed.get(field), int))
-    return next(lengths, 0)
+def _context_length(listed: Any) -> int:
+    return count_in(listed, *CONTEXT_LENGTH_FIELDS)
+
+
+def _name_of(listed: Any) -> str:
+    fields = as_object(listed)
+    return as_string(listed) or next((str(fields[each]) for each in NAME_FIELDS if fields.get(each)), "")

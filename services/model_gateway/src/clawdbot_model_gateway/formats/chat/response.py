@@ -6,16 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
-    FINISH_REASON_CANCELLED,
-    FINISH_REASON_CONTENT_FILTER,
-    FINISH_REASON_CONTEXT_FULL,
-    FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
-    FINISH_REASON_PAUSED,
     FINISH_REASON_REFUSAL,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
-    FinishReason,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
@@ -26,34 +20,12 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.reasoning_details import ReasoningDetails
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.chat.usage import decode_usage, find_usage
+from clawdbot_model_gateway.formats.finish_reasons import COMPLETE_REASONS, meaning, reason_in
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
 from clawdbot_model_gateway.http import ErrorMapper
-
-WORDS: Final = {
-    FINISH_REASON_STOP: "stop eos eos_token end_turn stop_sequence complete endoftext",
-    FINISH_REASON_LENGTH: "length max_tokens max_length max_output_tokens token_limit",
-    # Of Mistral, and of Zhipu.
-    FINISH_REASON_CONTEXT_FULL: "model_length model_context_window_exceeded",
-    FINISH_REASON_TOOL_CALLS: "tool_calls function_call tool_call tool_use",
-    # Of OpenAI, Zhipu, GigaChat, Bedrock, Cohere, and Gemini.
-    FINISH_REASON_CONTENT_FILTER: "content_filter sensitive blacklist content_filtered guardrail_intervened "
-    "error_toxic safety recitation blocklist prohibited_content spii language",
-    FINISH_REASON_REFUSAL: "refusal",
-    FINISH_REASON_PAUSED: "pause_turn",
-    FINISH_REASON_CANCELLED: "cancelled",
-    FINISH_REASON_MODEL_ERROR: "malformed_function_call unexpected_tool_call malformed_response "
-    "missing_thought_signature too_many_tool_calls",
-}
-"""Our reason → the words for it in finish_reason: those of Chat Completions and of servers that imitate it
-(TGI, Together), and of the vendors behind proxies, who leave them as they are (Anthropic, Bedrock, Cohere,
-Gemini, watsonx)."""
-FINISH_REASONS: Final = {word: reason for reason, words in WORDS.items() for word in words.split()}
-"""finish_reason, in lower case and with underscores → ours; any other is UNKNOWN."""
-COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
-"""The model ended on its own: no name of a tool is cut."""
+from clawdbot_model_gateway.http.error_payloads import reports_error
 
 DONE: Final = b"[DONE]"
 """What comes after the last chunk of a stream."""
@@ -86,24 +58,23 @@ class ResponseDecoder(ReplyDecoder):
     def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
-        if chunk.get("error") or name == b"error" or chunk.get("object") == "error":
-            self._find_usage(chunk)
+        if self._may_count:
+            self._take_usage(chunk)
+        if self._is_error(chunk, name):
             raise self._errors.from_payload(chunk)
-        self._start(chunk.get("model"), out)
-        choice = _first_choice(chunk.get("choices"))
-        if choice is None:
-            self._find_usage(chunk)
+        if "choices" not in chunk:
+            chunk = _unwrapped(chunk)
+        choices = _choices(chunk.get("choices"))
+        if not choices:
             return
-        reason = choice.get("finish_reason")
-        if reason or choice.get("error"):
-            self._find_usage(chunk)
-        elif isinstance(usage := chunk.get("usage"), dict):
-            self._report_usage(decode_usage(usage))
-        self._decode_choice(choice, str(reason) if reason else "", out)
+        self._start(chunk.get("model"), out)
+        for choice in choices:
+            reason = choice.get("finish_reason")
+            self._decode_choice(choice, reason_in(reason) if reason else "", out)
 
     @override
     def finish(self, out: list[Event]) -> None:
-        reason = _meaning(self.finish_reason)
+        reason = meaning(self.finish_reason)
         self._start(None, out)
         self._end_text(reason, out)
         if signature := self._details.signature():
@@ -119,24 +90,22 @@ class ResponseDecoder(ReplyDecoder):
             reason = FINISH_REASON_MODEL_ERROR
         self._end_reply(reason, out)
 
-    def _find_usage(self, chunk: dict[str, Any]) -> None:
-        for found in find_usage(chunk):
-            self._report_usage(found)
-
     def _decode_choice(self, choice: dict[str, Any], reason: str, out: list[Event]) -> None:
         before = len(out)
-        delta = choice.get("delta")
+        delta, message = choice.get("delta"), choice.get("message")
         if isinstance(delta, dict):
             self._decode_delta(delta, out)
-        if isinstance(message := choice.get("message"), dict):
-            if self._in_messages or not (self.has_content or len(out) > before):
-                begun = len(out)
+        if isinstance(message, dict):
+            if not (self.has_content or len(out) > before):
                 self._decode_delta(message, out, whole=bool(reason))
-                self._in_messages = self._in_messages or len(out) > begun
+                self._in_messages = len(out) > before
+            elif self._in_messages and not self._is_whole_so_far(message):
+                self._decode_delta(message, out)
             else:
                 self._decode_rest(message, out)
-        if choice.get("error"):
-            raise self._errors.from_payload(choice)
+        for holder in (choice, delta, message) if self._may_fail else ():
+            if isinstance(holder, dict) and reports_error(holder):
+                raise self._errors.from_payload(holder)
         self._take_reason(reason, with_content=len(out) > before)
         if reason and self.at_end:
             self.at_end = not self._lacks_answer(reason)
@@ -145,7 +114,7 @@ class ResponseDecoder(ReplyDecoder):
         """Whether what the finish reason says has not come yet: the tool calls, or anything but thoughts."""
         if self._calls.begun:
             return False
-        return not self._said or _meaning(reason) == FINISH_REASON_TOOL_CALLS
+        return not self._said or meaning(reason) == FINISH_REASON_TOOL_CALLS
 
     def _decode_delta(self, delta: dict[str, Any], out: list[Event], *, whole: bool = False) -> None:
         """A piece of a message; `whole`: all of it, so that each tool call is complete."""
@@ -175,15 +144,19 @@ class ResponseDecoder(ReplyDecoder):
             # The predecessor of tool calls: one call, without an id.
             self._calls.add([{"index": 0, "function": delta["function_call"]}], out)
 
+    def _is_whole_so_far(self, message: dict[str, Any]) -> bool:
+        """Whether a message repeats what came before it: some servers send one that grows."""
+        thoughts, text = _texts(message)
+        if self._said or self._thought:
+            return _rest(thoughts, self._thought) is not None and _rest(text, self._said) is not None
+        return self._calls.are_repeated_in(message.get("tool_calls"))
+
     def _decode_rest(self, message: dict[str, Any], out: list[Event]) -> None:
         """A whole message after its deltas: some servers repeat it at the end. What is missing is added."""
-        content, refusal = message.get("content"), as_string(message.get("refusal"))
-        parts = [("", content)] if isinstance(content, str) else [*_parts(content)]
-        thoughts = as_string(message.get("reasoning_content")) or as_string(message.get("reasoning"))
-        thoughts = thoughts or "".join(thought for thought, _ in parts)
-        self._add_reasoning(_missing(thoughts, self._thought), out)
-        self._add_text(_missing("".join(text for _, text in parts) + refusal, self._said), out)
-        self._refused = self._refused or bool(refusal)
+        thoughts, text = _texts(message)
+        self._add_reasoning(_rest(thoughts, self._thought) or "", out)
+        self._add_text(_rest(text, self._said) or "", out)
+        self._refused = self._refused or bool(as_string(message.get("refusal")))
         if not self._details.signature():
             self._details.add(message.get("reasoning_details"))
         calls = message.get("tool_calls")
@@ -200,12 +173,6 @@ class ResponseDecoder(ReplyDecoder):
         self._text.add_reasoning(piece, out)
 
 
-def _meaning(reason: str) -> FinishReason.ValueType:
-    """What a finish reason means. Some write capitals or hyphens, and Gemini "content_filter: SAFETY"."""
-    word = reason.rpartition(": ")[2].lower().replace("-", "_")
-    return events.finish_reason(word, FINISH_REASONS)
-
-
 def _parts(content: Any) -> Iterator[tuple[str, str]]:
     """Thought and text of typed parts, in which Mistral's reasoning models also send their reasoning."""
     for part in content if isinstance(content, list) else ():
@@ -219,17 +186,28 @@ def _parts(content: Any) -> Iterator[tuple[str, str]]:
             yield "", as_string(part.get("text"))
 
 
-def _missing(whole: str, pieces: Sequence[str]) -> str:
-    """What a text has beyond its pieces, which may cut a character in two; nothing of another text."""
+def _texts(message: dict[str, Any]) -> tuple[str, str]:
+    """All thoughts and all text of a message."""
+    content, refusal = message.get("content"), as_string(message.get("refusal"))
+    parts = [("", content)] if isinstance(content, str) else [*_parts(content)]
+    thoughts = as_string(message.get("reasoning_content")) or as_string(message.get("reasoning"))
+    thoughts = thoughts or "".join(thought for thought, _ in parts)
+    return thoughts, "".join(text for _, text in parts) + refusal
+
+
+def _rest(whole: str, pieces: Sequence[str]) -> str | None:
+    """What a text has beyond its pieces, which may cut a character in two; None if it is another text."""
     came, text = ("".join(each).encode("utf-16-le", "surrogatepass") for each in (pieces, whole))
-    return text[len(came) :].decode("utf-16-le", "surrogatepass") if text.startswith(came) else ""
+    return text[len(came) :].decode("utf-16-le", "surrogatepass") if text.startswith(came) else None
 
 
-def _first_choice(choices: Any) -> dict[str, Any] | None:
-    """The choice with index 0: we ask for one, and some servers send no index."""
-    if not isinstance(choices, list):
-        return None
-    for choice in choices:
-        if isinstance(choice, dict) and not choice.get("index"):
-            return choice
-    return None
+def _unwrapped(chunk: dict[str, Any]) -> dict[str, Any]:
+    """What is inside of another object, as in DashScope's own API, and behind proxies that wrap all."""
+    inner = (as_object(chunk.get(name)) for name in ("output", "data", "result"))
+    return next(({**chunk, **each} for each in inner if "choices" in each), chunk)
+
+
+def _choices(choices: Any) -> list[dict[str, Any]]:
+    """The choices with index 0: we ask for one, some servers send no index, and some split one in two."""
+    choices = choices if isinstance(choices, list) else [choices]
+    return [each for each in choices if isinstance(each, dict) and not each.get("index")]

@@ -9,15 +9,18 @@ reply ends in MODEL_ERROR.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner
-from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_text
+from clawdbot_model_gateway.formats.tool_call import PLACEHOLDER_TEXTS, CallIds, added_by, call_from_text
 from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly
+
+ARGUMENTS: Final = ("arguments", "parameters", "input", "args")
+"""Fields of the arguments: OpenAI's, and of servers that pass on what other APIs or the models write."""
 
 
 class _PartialCall:
@@ -32,6 +35,8 @@ class _PartialCall:
         self.id = ""
         self.wire_name = ""
         self.arguments = ""
+        self.placeholder = ""
+        """A fragment that counts if no others follow."""
         self.text = TextJoiner()
         self.signature = b""
         self.guessed_index: Any = None
@@ -46,6 +51,8 @@ class _PartialCall:
     @property
     def complete(self) -> bool:
         """Whether its arguments are a JSON object already."""
+        if self.placeholder and not self.arguments:
+            return True
         return self.arguments.rstrip().endswith("}") and call_from_text("", "", self.arguments) is not None
 
     def may_be(self, vendor_id: str, arguments: str) -> bool:
@@ -100,6 +107,12 @@ class ToolCallAccumulator:
             if arguments.startswith(call.arguments):
                 self._add_arguments(call, call.text.add(arguments[len(call.arguments) :]), out)
 
+    def are_repeated_in(self, calls: Any) -> bool:
+        """Whether a message's calls begin with all that has come of them."""
+        came = [call.arguments for call in self._calls]
+        whole = [_read(each)[1] for each in _objects(calls)][: len(came)]
+        return any(came) and len(whole) == len(came) and all(map(str.startswith, whole, came))
+
     def finish(self, out: list[Event], *, names_cut: bool = False) -> Iterator[bool]:
         """Adds the last events of each complete call; yields for each call whether it is complete.
 
@@ -111,7 +124,7 @@ class ToolCallAccumulator:
         for call in self._calls:
             if not call.started and self._is_whole(call.wire_name, names_cut=names_cut):
                 self._start(call, out)
-            self._add_arguments(call, call.text.end(), out)
+            self._add_arguments(call, call.text.end() or ("" if call.arguments else call.placeholder), out)
             parsed = None
             # Arguments without a call may be those of one that has none.
             if call.started and not call.broken and (call.arguments or not strays):
@@ -123,16 +136,19 @@ class ToolCallAccumulator:
 
     def _add_fragment(self, fragment: dict[str, Any], out: list[Event]) -> None:
         name, arguments, vendor_id = _read(fragment)
-        index = fragment.get("index")
-        index = index if isinstance(index, int | float | str) else None
+        index = _index_of(fragment)
         call = self._call_of(index, vendor_id, name, arguments)
         if call is None:
             return
         call.signature = call.signature or thought_signatures.in_extra_content(fragment)
         if name:
             self._add_name(call, name, out)
-        self._add_arguments(call, call.text.add(arguments), out)
-        if not call.started and call.arguments and self._is_whole(call.wire_name):
+        arguments = added_by(arguments, call.arguments)
+        if not call.arguments and arguments in PLACEHOLDER_TEXTS:
+            call.placeholder = call.placeholder or arguments
+        else:
+            self._add_arguments(call, call.text.add(arguments), out)
+        if not call.started and (call.arguments or call.placeholder) and self._is_whole(call.wire_name):
             self._start(call, out)
 
     def _add_name(self, call: _PartialCall, piece: str, out: list[Event]) -> None:
@@ -175,7 +191,7 @@ class ToolCallAccumulator:
         """The call that a fragment belongs to; a new one if it begins one."""
         known = self._known_call(index, vendor_id, name)
         self._check_guess(index, vendor_id, name)
-        if known is not None and not self._begins_another(known, index, name, arguments):
+        if known is not None and not self._begins_another(known, index, vendor_id, name, arguments):
             known.vendor_indexes.add(index)
             known.vendor_id = known.vendor_id or vendor_id
             return known
@@ -213,13 +229,15 @@ class ToolCallAccumulator:
             guess.broken = True
 
     @staticmethod
-    def _begins_another(call: _PartialCall, index: Any, name: str, arguments: str) -> bool:
+    def _begins_another(call: _PartialCall, index: Any, vendor_id: str, name: str, arguments: str) -> bool:
         """Whether a name under a known id or index is a further call's."""
         if not name or not call.wire_name:
             return False
         if index is not None and index not in call.vendor_indexes:
             # One id under two indexes: two calls, unless the index grows with each fragment.
             return call.complete or not call.arguments or name != call.wire_name
+        if name == call.wire_name and vendor_id == call.vendor_id != "" and arguments == call.arguments:
+            return False  # The same call once more.
         # Some servers number all calls 0.
         return call.complete and (bool(arguments) or name != call.wire_name)
 
@@ -236,15 +254,25 @@ def _objects(values: Any) -> list[dict[str, Any]]:
 def _read(fragment: dict[str, Any]) -> tuple[str, str, str]:
     """Name, arguments as text, and id of a call or of a piece of it, of which any may be empty.
 
-    Some servers send the arguments as JSON in JSON, or call them `parameters`, or leave `function` out.
+    Some servers send the arguments as JSON in JSON, or under another name, or leave `function` out.
     Anything but an object is kept as text, so that the call is not taken for one without arguments. PHP's
     empty object is [].
     """
     function = fragment.get("function")
     function = function if isinstance(function, dict) else fragment
-    arguments = function.get("arguments")
-    if arguments is None:
-        arguments = function.get("parameters")
+    given = (function[name] for name in ARGUMENTS if function.get(name) is not None)
+    arguments = next(given, None)
     if not isinstance(arguments, str):
         arguments = "" if arguments is None or arguments == [] else dump_exactly(arguments)
-    return as_string(function.get("name")), arguments, as_string(fragment.get("id"))
+    vendor_id = fragment.get("id") or fragment.get("call_id")
+    return (
+        as_string(function.get("name")),
+        arguments,
+        str(vendor_id) if isinstance(vendor_id, int | str) else "",
+    )
+
+
+def _index_of(fragment: dict[str, Any]) -> str | None:
+    """The vendor's number of the call, as text: some servers write 0 and "0"."""
+    index = fragment.get("index")
+    return str(index).removesuffix(".0") if isinstance(index, int | float | str) else None

@@ -12,6 +12,8 @@ from clawdbot_model_gateway.formats.text_joiner import well_formed
 MAX_NAME_LENGTH: Final = 64
 """Characters, as Chat Completions allows them."""
 _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9_-]")
+_MORE: Final = re.compile(r"\A\s*((functions?|default_api|tools?)[.:])?|(:\d+|<\|.*)?\s*\Z", re.DOTALL)
+"""What models write around a name where their server does not take it off: OpenAI's, Gemini and Kimi."""
 _NOT_LETTERS: Final = frozenset("0123456789-")
 
 
@@ -44,8 +46,8 @@ class ToolNames:
         return any(each != wire and each.startswith(wire) for each in self._from_wire)
 
     def from_wire(self, wire: str) -> str:
-        """The full name; a name that the model made up stays as it is."""
-        return self._from_wire.get(wire) or well_formed(wire)
+        """The full name; a name that the model made up stays as it is, unless it is a known one with more."""
+        return self._from_wire.get(wire) or self._from_wire.get(_MORE.sub("", wire)) or well_formed(wire)
 
 
 def wire_name(name: str, *, letter_first: bool = False) -> str:

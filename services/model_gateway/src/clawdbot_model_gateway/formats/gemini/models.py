@@ -19,6 +19,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 
 from clawdbot_model_gateway.core.provider import VendorModel
+from clawdbot_model_gateway.formats.vendor_json import count_in
 
 Thinking = Literal["level", "budget", "none"]
 """How requests set the length of thinking: by level (from Gemini 3 on), by tokens (2.5), or not at all."""
@@ -108,6 +109,4 @@ def decode_models(models: Any) -> Iterator[tuple[VendorModel, bool]]:
         name = str(model["name"]).removeprefix("models/")
         methods = model.get("supportedGenerationMethods")
         generates = not isinstance(methods, list) or "generateContent" in methods
-        limit = model.get("inputTokenLimit")
-        context_length = limit if isinstance(limit, int) and limit > 0 else 0
-        yield VendorModel(name, context_length), generates and not _NON_CHAT.search(name)
+        yield VendorModel(name, count_in(model, "inputTokenLimit")), generates and not _NON_CHAT.search(name)

@@ -11,14 +11,11 @@ import orjson
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.formats.think_tags import go_opens_thought
-from clawdbot_model_gateway.formats.vendor_json import as_string
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in
 from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 
 EFFORT_FAMILIES: Final = ("gptoss", "gpt-oss")
 """Families whose models take "low", "medium" or "high"; Ollama refuses these words for all others."""
-
-MAX_CONTEXT_LENGTH: Final = 2**31
-"""Tokens. A larger number is not a context length."""
 
 _NUM_CTX: Final = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
 
@@ -109,11 +106,8 @@ def decode_show(body: bytes, num_ctx: int | None) -> ModelProfile:
 
 
 def _context_length(shown: Mapping[str, Any], num_ctx: int | None) -> int:
-    info = shown.get("model_info")
-    trained = 0
-    if isinstance(info, dict):
-        length = info.get(f"{info.get('general.architecture')}.context_length")
-        trained = length if isinstance(length, int) and 0 < length < MAX_CONTEXT_LENGTH else 0
+    info = as_object(shown.get("model_info"))
+    trained = count_in(info, f"{info.get('general.architecture')}.context_length")
     parameters = shown.get("parameters")
     modelfile = _NUM_CTX.search(parameters) if isinstance(parameters, str) else None
     configured = num_ctx or (int(modelfile[1]) if modelfile else 0)

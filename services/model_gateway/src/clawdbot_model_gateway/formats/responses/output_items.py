@@ -84,13 +84,20 @@ class OutputItems:
     def text_delta(self, text_type: str, event: Mapping[str, Any], out: list[Event]) -> None:
         """A fragment of a text of this type."""
         item = self._item(event, {}, _ITEM_OF_TEXT[text_type])
-        self._add_text(item, text_type, _part_index(event, text_type), as_string(event.get("delta")), out)
+        self._add_text(item, text_type, _part_index(event, text_type), _text_in(event.get("delta")), out)
 
     def text_done(self, text_type: str, event: Mapping[str, Any], out: list[Event]) -> None:
         """A text is complete."""
         item = self._item(event, {}, _ITEM_OF_TEXT[text_type])
         text = as_string(event.get("refusal" if text_type == "refusal" else "text"))
         self._complete_text(item, text_type, _part_index(event, text_type), text, out)
+
+    def part_done(self, event: Mapping[str, Any], out: list[Event]) -> None:
+        """A part is complete, also one whose text no other event has."""
+        part = _object(event.get("part"))
+        text_type = _TYPE_OF_TEXT.get(as_string(part.get("type")))
+        if text_type is not None:
+            self.text_done(text_type, {**event, **part}, out)
 
     def arguments_delta(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """A fragment of a call's arguments."""
@@ -360,6 +367,10 @@ def _fits(known: str, kind: str) -> bool:
 def _part_index(event: Mapping[str, Any], text_type: str) -> int:
     index = event.get("summary_index" if text_type == "summary_text" else "content_index")
     return index if type(index) is int else 0
+
+
+def _text_in(delta: Any) -> str:
+    return as_string(delta) or as_string(_object(delta).get("text"))
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -24,13 +24,13 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.chat.usage import decode_usage
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.output_items import OutputItems
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
-from clawdbot_model_gateway.formats.vendor_json import as_object
+from clawdbot_model_gateway.formats.vendor_json import as_string
 from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_model_gateway.http.error_payloads import reports_error
 
 FINISH_REASONS: Final = {
     "completed": FINISH_REASON_STOP,
@@ -70,21 +70,24 @@ class ResponseDecoder(ReplyDecoder):
         """The event's name counts if its data contains no type."""
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
+        if self._may_count:
+            self._take_usage(event)
         kind = str(event.get("type") or name.decode("utf-8", "replace"))
-        if isinstance(event.get("output"), list) and event.get("status"):
+        output = event.get("output")
+        if isinstance(output, list) and not event.get("type") and (output or event.get("status")):
             # A whole response: from a server that does not stream.
             self._start(_model_of(event), out)
-            self._end(event, "", out)
+            self._end(event, "completed", out)
             return
-        if kind == "error" or (event.get("error") and not kind.startswith("response.")):
+        if self._is_error(event, name) and not (self.has_content and kind.startswith("response.")):
             raise self._errors.from_payload(event)
-        self._start(_model_of(event.get("response")), out)
-        before = len(out)
         handle = _EVENT_HANDLERS.get(kind)
+        if handle is not None or event.get("response"):
+            self._start(_model_of(event.get("response")), out)
+        before = len(out)
         if handle is not None:
             handle(self._items, event, out)
         elif kind.startswith("response.") and kind[len("response.") :] in TERMINAL_STATUSES:
-            self._report_usage(decode_usage(as_object(event.get("usage"))))
             self._end(event.get("response"), kind[len("response.") :], out)
         elif kind == "response.done":
             # As of the vendor's Realtime API.
@@ -125,11 +128,15 @@ class ResponseDecoder(ReplyDecoder):
         response = response if isinstance(response, dict) else {}
         before = len(out)
         self._items.final_output(response.get("output"), out)
+        if len(out) == before and not self.has_content:
+            # Some servers send only what OpenAI's clients make of it.
+            self._text.add(as_string(response.get("output_text")), out)
         self.has_content = self.has_content or len(out) > before
-        self._report_usage(decode_usage(as_object(response.get("usage"))))
         status = str(response.get("status") or event_status)
+        if status not in TERMINAL_STATUSES and not self.has_content:
+            return  # The reply has not begun.
         error = response.get("error")
-        if error and not self.has_content and status != "incomplete":
+        if reports_error(response) and not self.has_content and status != "incomplete":
             raise self._errors.from_payload(response)
         if status == "failed" and not self.has_content:
             raise BackendFailed("the reply failed, and the backend does not say why")
@@ -169,6 +176,10 @@ _EVENT_HANDLERS: Final[Mapping[str, EventHandler]] = {
     **_text_handlers("refusal", "refusal"),
     **_text_handlers("reasoning_summary_text", "summary_text"),
     **_text_handlers("reasoning_text", "reasoning_text"),
+    # Older names, which vLLM and others still send.
+    **_text_handlers("reasoning_summary", "summary_text"),
+    **_text_handlers("reasoning", "reasoning_text"),
+    "response.content_part.done": OutputItems.part_done,
 }
 """Type of an event → its handler. Events of parts and of the vendor's own tools have no counterpart here."""
 

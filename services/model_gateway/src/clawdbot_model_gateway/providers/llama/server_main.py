@@ -42,9 +42,11 @@ def main() -> None:
     sys.stdout.flush()
     if server is not None:
         sys.stdin.read()
-    # There is nothing to save: the system frees a model's gigabytes faster than its destructors.
     shutil.rmtree(Path(spec["socket"]).parent, ignore_errors=True)
-    os._exit(0)
+    if server is not None:
+        # There is nothing to save: the system frees a model's gigabytes faster than its destructors.
+        os._exit(0)
+    # Why the model did not load is still to be written, by a thread of llama.cpp that its end waits for.
 
 
 def _checksum_problem(spec: Mapping[str, Any]) -> str:

@@ -7,10 +7,10 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
-FAILURES: Final = (RedisError, OSError, TimeoutError)
-"""What a command raises whose server does not do what it should."""
+FAILURES: Final = (Exception,)
+"""What a command raises whose server does not do what it should: where something else answers than a Redis,
+the client's parser raises anything."""
 
 
 def connect(url: str, timeout: float, max_connections: int | None = None) -> Redis:

@@ -18,9 +18,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final
 
 import orjson
+from redis.exceptions import InvalidResponse
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.limits.limit_store import (
@@ -126,6 +127,8 @@ ends, and seconds for which that is known. A call gets
 
 _Settlements = dict[tuple[str, str], list[int]]
 """Bucket and owner → what was reserved, what was used, and when the bucket ends."""
+_Batch = list[tuple[Sequence[Charge], asyncio.Future[Verdict]]]
+"""What calls want to reserve."""
 
 
 class RedisLimitStore(LimitStore):
@@ -143,7 +146,7 @@ class RedisLimitStore(LimitStore):
         self._settled: _Settlements = {}
         self._sending: _Settlements | None = None
         """Settlements whose script was not answered; sent again under the same number."""
-        self._waiting: list[tuple[Sequence[Charge], asyncio.Future[Verdict]]] = []
+        self._waiting: _Batch = []
         self._owner = secrets.token_hex(8)
         self._outstanding: Counter[str] = Counter()
         """Owner → how many of its reservations are not settled."""
@@ -218,10 +221,8 @@ class RedisLimitStore(LimitStore):
             self._sending, self._settled = self._settled, {}
         batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
         try:
-            answers = cast(
-                "list[list[int]]",
-                await self._script(keys=[self._number_key], args=self._arguments(self._sending, batch)),
-            )
+            arguments = self._arguments(self._sending, batch)
+            answers = _checked(await self._script(keys=[self._number_key], args=arguments), batch)
         except FAILURES as error:
             self._fail(error, batch)
         except asyncio.CancelledError:
@@ -234,9 +235,7 @@ class RedisLimitStore(LimitStore):
             for (charges, future), answer in zip(batch, answers, strict=True):
                 self._answer(charges, future, answer)
 
-    def _arguments(
-        self, settlements: _Settlements, batch: Sequence[tuple[Sequence[Charge], object]]
-    ) -> list[str | bytes | int]:
+    def _arguments(self, settlements: _Settlements, batch: _Batch) -> list[str | bytes | int]:
         wanted = [
             [[each.bucket, each.limit, each.amount, each.least, _expiry(each)] for each in charges]
             for charges, _ in batch
@@ -265,7 +264,7 @@ class RedisLimitStore(LimitStore):
         elif isinstance(verdict, Reservation):
             self.settle(verdict, [0] * len(charges))
 
-    def _fail(self, error: BaseException, batch: Sequence[tuple[object, asyncio.Future[Verdict]]]) -> None:
+    def _fail(self, error: BaseException, batch: _Batch) -> None:
         self._failure = failure_text(error)
         for _, future in (*batch, *self._waiting):
             if not future.done():
@@ -291,6 +290,24 @@ class RedisLimitStore(LimitStore):
                 self._former[owner] = now + LEASE
             elif self._former[owner] <= now:
                 del self._former[owner]
+
+
+def _checked(answers: object, batch: _Batch) -> list[list[int]]:
+    """The answers to a batch, if they are such.
+
+    Raises:
+        InvalidResponse: something else has answered.
+    """
+    if not isinstance(answers, list) or len(answers) != len(batch):
+        raise InvalidResponse("not one answer per call")
+    for (charges, _), answer in zip(batch, answers, strict=True):
+        if not isinstance(answer, list) or not all(isinstance(each, int) for each in answer):
+            raise InvalidResponse("not numbers")
+        granted = answer[:1] == [1] and len(answer) == 1 + 2 * len(charges)
+        refused = answer[:1] == [0] and len(answer) == 4 and 0 <= answer[1] < len(charges)
+        if not (granted or refused):
+            raise InvalidResponse("neither a reservation nor its refusal")
+    return answers
 
 
 def _expiry(charge: Charge) -> int:

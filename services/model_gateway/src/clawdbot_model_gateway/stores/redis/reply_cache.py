@@ -38,6 +38,8 @@ MAX_FAILURES: Final = 3
 PAUSE: Final = 1.0
 """Seconds between two attempts while it fails."""
 STAMP_BYTES: Final = 16
+MAX_TTL: Final = 86_400.0
+"""Seconds: the longest that gateway.cache.max_ttl may be, and so a reply of any gateway may be there."""
 
 PREFIX: Final = "clawdbot:replies:2"
 
@@ -65,13 +67,11 @@ class RedisReplyCache(ReplyCache):
 
     Args:
         url: redis://, rediss:// or unix://.
-        max_ttl: seconds; no reply is served longer.
         metrics: errors and times.
     """
 
-    def __init__(self, url: str, max_ttl: float, metrics: CacheMetrics) -> None:
+    def __init__(self, url: str, metrics: CacheMetrics) -> None:
         self._redis = connect(url, SOCKET_TIMEOUT, MAX_COMMANDS + 1)
-        self._max_ttl = max_ttl
         self._metrics = metrics
         self._tasks: set[asyncio.Task[Any]] = set()
         self._health = {operation: _Health() for operation in ("get", "get_all", "put")}
@@ -112,19 +112,19 @@ class RedisReplyCache(ReplyCache):
             if each.stamp is not None and len(each.reply) <= MAX_REPLY_BYTES
         }
         if values and self._may_ask("put"):
-            self._spawn(self._write(values, max(1, round(min(ttl, self._max_ttl) * 1000))))
+            self._spawn(self._write(values, max(1, round(min(ttl, MAX_TTL) * 1000))))
 
     @override
     async def flush(self, tenant: str, target: str) -> int:
         """What was stored is found no more, and goes when its time is over; it is not counted."""
         try:
             async with asyncio.timeout(FLUSH_TIMEOUT):
-                # As long as a reply that was stored before can be there. It is no counter, which would begin
-                # anew when the server has forgotten it.
+                # As long as a reply can be there that was stored before, with whatever settings. It is no
+                # counter, which would begin anew when the server has forgotten it.
                 stored = await self._redis.set(
                     _flush_name(tenant, target),
                     secrets.token_hex(STAMP_BYTES),
-                    px=max(1, round(self._max_ttl * 1000)) + 1000,
+                    px=round(MAX_TTL * 1000) + 1000,
                 )
             if stored is not True:
                 raise InvalidResponse("not OK")

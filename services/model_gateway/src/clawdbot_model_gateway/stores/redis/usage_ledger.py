@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import orjson
+from redis.exceptions import InvalidResponse
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.limits.usage_ledger import (
@@ -66,6 +67,7 @@ if ARGV[4] ~= '' then
     redis.call('DEL', ARGV[1] .. 'owner:' .. ARGV[3])
   end
 end
+return 'added'
 """
 """Adds a batch, once, and replaces what the running calls of a process have used.
 
@@ -119,7 +121,11 @@ class RedisUsageLedger(UsageLedger):
         runs = b"" if running is None else orjson.dumps(_fields(running))
         added = orjson.dumps(_fields(usage))
         try:
-            await self._add(keys=[f"{PREFIX}batch:{batch}"], args=[PREFIX, added, self._me, runs, LEASE])
+            answer = await self._add(
+                keys=[f"{PREFIX}batch:{batch}"], args=[PREFIX, added, self._me, runs, LEASE]
+            )
+            if answer != b"added":
+                raise InvalidResponse("not that it was added")
         except FAILURES as error:
             raise UsageUnavailable(f"{failure_text(error)}.") from error
 

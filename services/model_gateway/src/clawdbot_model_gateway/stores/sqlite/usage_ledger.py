@@ -1,7 +1,7 @@
 """The ledger of usage in a SQLite file: it outlives restarts, and all workers of a machine share it.
 
 What the running calls of a process have used is kept by process. Those that were killed are found by their
-locks (servicekit.process_locks) whenever usage is read.
+locks (servicekit.process_locks) whenever usage is read. Reading waits for nobody who writes.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ OWNERS: Final = "SELECT DISTINCT owner FROM running"
 COUNT_OWNER: Final = f"""
 INSERT INTO usage SELECT {KEY}, {", ".join(COUNTS)} FROM running WHERE owner = ? {ADD_UP}
 """  # noqa: S608 - as above
+USED: Final = (
+    f"SELECT {KEY}, {', '.join(COUNTS)} FROM usage UNION ALL SELECT {KEY}, {', '.join(COUNTS)} FROM running"  # noqa: S608 - as above
+)
 REMOVE_OWNER: Final = "DELETE FROM running WHERE owner = ?"
 FORGET: Final = "DELETE FROM usage WHERE day < ?"
 
@@ -52,16 +55,15 @@ class SqliteUsageLedger(UsageLedger):
     """One for each process, all on one file."""
 
     def __init__(self, folder: Path) -> None:
-        self._executor = SqliteExecutor(
-            SqliteFile(
-                folder / "usage.sqlite",
-                title="ledger of usage",
-                setting="state_dir",
-                migrate=lambda connection: execute_script(connection, SCHEMA),
-                synchronous="NORMAL",
-                unavailable=UsageUnavailable,
-            )
+        file = SqliteFile(
+            folder / "usage.sqlite",
+            title="ledger of usage",
+            setting="state_dir",
+            migrate=lambda connection: execute_script(connection, SCHEMA),
+            synchronous="NORMAL",
+            unavailable=UsageUnavailable,
         )
+        self._writer, self._reader = SqliteExecutor(file), SqliteExecutor(file, writes=False)
         self._owners = ProcessLocks(folder / "usage")
         self._adding: tuple[str, asyncio.Future[None] | None] = "", None
         """The last batch, and its transaction."""
@@ -69,11 +71,13 @@ class SqliteUsageLedger(UsageLedger):
     @override
     async def start(self) -> None:
         self._owners.open()
-        await self._executor.open()
+        await self._writer.open()
+        await self._reader.open()
 
     @override
     async def stop(self) -> None:
-        await self._executor.close()
+        await self._reader.close()
+        await self._writer.close()
         self._owners.close()
 
     @override
@@ -96,7 +100,7 @@ class SqliteUsageLedger(UsageLedger):
                     connection.execute(REMOVE_OWNER, (me,))
                     connection.executemany(RUNS, runs)
 
-            adding = self._executor.run(work)
+            adding = self._writer.run(work)
             self._adding = batch, adding
         await asyncio.shield(adding)
 
@@ -111,27 +115,29 @@ class SqliteUsageLedger(UsageLedger):
                 values.append(wanted)
         # Positions, as an alias has the name of its column.
         places = ", ".join(str(place + 1) for place in range(len(columns)))
-        statement = f"SELECT {', '.join([*columns, *sums])} FROM usage WHERE {where} GROUP BY {places}"  # noqa: S608 - names of columns, all of them ours
 
         def work(connection: sqlite3.Connection) -> dict[UsageKey, Counts]:
-            self._count_killed(connection)
+            killed = self._killed(connection)
+            counted = f"{USED} WHERE owner IN ({', '.join('?' * len(killed))})"
+            statement = (
+                f"SELECT {', '.join([*columns, *sums])} FROM ({counted}) WHERE {where} GROUP BY {places}"  # noqa: S608 - names of columns, all of them ours
+            )
             size = len(UsageKey._fields)
-            return {
-                UsageKey(*row[:size]): row[size:] for row in connection.execute(statement, values).fetchall()
-            }
+            found = connection.execute(statement, [*killed, *values]).fetchall()
+            return {UsageKey(*row[:size]): row[size:] for row in found}
 
-        return await self._executor.run(work)
+        return await self._reader.run(work)
 
     @override
     async def forget(self, before: str) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            self._count_killed(connection)
+            for owner in self._killed(connection):
+                connection.execute(COUNT_OWNER, (owner,))
+                connection.execute(REMOVE_OWNER, (owner,))
             connection.execute(FORGET, (before,))
 
-        await self._executor.run(work)
+        await self._writer.run(work)
 
-    def _count_killed(self, connection: sqlite3.Connection) -> None:
-        """What the calls had used that ran in processes when these were killed."""
-        for owner in [owner for (owner,) in connection.execute(OWNERS) if self._owners.gone(owner)]:
-            connection.execute(COUNT_OWNER, (owner,))
-            connection.execute(REMOVE_OWNER, (owner,))
+    def _killed(self, connection: sqlite3.Connection) -> list[str]:
+        """The processes that were killed while calls ran in them."""
+        return [owner for (owner,) in connection.execute(OWNERS) if self._owners.gone(owner)]

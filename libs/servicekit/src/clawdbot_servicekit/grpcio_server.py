@@ -1,0 +1,71 @@
+"""The grpcio engine's server: grpc.aio's, and what we do differently.
+
+grpc.aio 1.85 decodes the path of each call in its main loop: one that is not UTF-8 ends the loop and so the
+server, and needs no key. So here calls do not reach that loop. gRPC's core compares paths with the registered
+methods, and nobody looks at the names of others.
+
+The only module that knows grpc.aio's internals. It uses private ones, so its minor version is pinned, and the
+channel contract runs over it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import grpc
+from grpc._cython import cygrpc
+from grpc.aio._server import Server
+from typing_extensions import override
+
+UNKNOWN: Final = ""
+"""The name of a method that is not registered."""
+
+
+class GrpcioServer(Server):
+    """A grpc.aio.Server that no path can end."""
+
+    def __init__(self, options: Sequence[tuple[str, Any]]) -> None:
+        # Instead of the constructor of the base, which would make the server that this one replaces.
+        self._loop = asyncio.get_running_loop()
+        self._server = _CallSource(self._loop, options)
+
+
+class _CallSource(cygrpc.AioServer):  # type: ignore[misc]  # no stubs
+    """Takes calls from gRPC's core: a task for each method, and one for all unknown ones."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(loop, None, (), (), tuple(options), None)
+        self._own_loop = loop
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._resolver = cygrpc._MethodResolver([], self._handlers)  # noqa: SLF001
+        self._calls: set[asyncio.Task[None]] = set()
+
+    @override
+    def add_registered_method_handlers(
+        self, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        super().add_registered_method_handlers(method_handlers)
+        self._handlers.update(method_handlers)
+
+    @override
+    def _make_request_call_future(self, method: bytes | None) -> asyncio.Task[None]:
+        """What the main loop waits for: a task that ends when the server does.
+
+        The base's own is done with each call, and the loop then touches those of all other methods.
+        """
+        return self._own_loop.create_task(self._take_calls(method))
+
+    async def _take_calls(self, method: bytes | None) -> None:
+        name = UNKNOWN if method is None else method.decode()
+        while True:
+            if method is None:
+                state = await self._request_call()
+            else:
+                state = await self._request_registered_call(method)
+            call = cygrpc._handle_rpc(name, self._resolver, (), state, self._own_loop, False)  # noqa: SLF001
+            work = cygrpc._schedule_rpc_coro(call, state, self._own_loop, name)  # noqa: SLF001
+            task = self._own_loop.create_task(work)
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)

@@ -1,0 +1,179 @@
+"""Where the engines differ: the table of docs/operations.md, by bytes that no client library sends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import struct
+import zlib
+
+import pytest
+from clawdbot.plugins.v1 import tool_service_pb2_grpc
+from clawdbot_servicekit import server_factory
+
+from tests.support.hosts import hosting
+from tests.support.http2_frames import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GO_AWAY,
+    HEADERS,
+    PING,
+    Http2Client,
+    call_headers,
+    frame,
+    header,
+    message,
+)
+from tests.support.ports import refuses
+from tests.support.trial_service import ticks
+
+LIST_TOOLS = b"/clawdbot.plugins.v1.ToolService/ListTools"
+CALL = call_headers(LIST_TOOLS)
+EMPTY = message(b"")
+ENHANCE_YOUR_CALM = 11
+MANY = header(b"x-b", b"y" * 100) * 125
+"""Headers a little over server.max_metadata, which counts 32 bytes more for each, in one frame."""
+
+
+def with_header(name, value):
+    return CALL + header(name, value)
+
+
+def encoded(how):
+    return with_header(b"grpc-encoding", how)
+
+
+def compressed(data):
+    return message(data, compressed=True)
+
+
+DIFFERENCES = {
+    # headers, message: on grpcio, on native
+    "a call": (CALL, EMPTY, ("OK", "OK")),
+    "a time-out that cannot be read": (with_header(b"grpc-timeout", b"soon"), EMPTY, ("INTERNAL", "OK")),
+    "a negative time-out": (with_header(b"grpc-timeout", b"-1S"), EMPTY, ("INTERNAL", "OK")),
+    "a binary header that cannot be read": (with_header(b"x-a-bin", b"!"), EMPTY, ("INTERNAL", "OK")),
+    "no message": (CALL, b"", ("MALFORMED_MESSAGE", "INTERNAL")),
+    "a message that is cut off": (CALL, message(b"x" * 9)[:8], ("MALFORMED_MESSAGE", "INTERNAL")),
+    "half of what precedes a message": (CALL, EMPTY[:3], ("MALFORMED_MESSAGE", "INTERNAL")),
+    "more after the message": (CALL, EMPTY + b"xyz", ("OK", "INTERNAL")),
+    "gzip": (encoded(b"gzip"), compressed(gzip.compress(b"")), ("OK", "OK")),
+    "gzip that cannot be read": (encoded(b"gzip"), compressed(b"no"), ("INTERNAL", "INTERNAL")),
+    "deflate": (encoded(b"deflate"), compressed(zlib.compress(b"")), ("OK", "UNIMPLEMENTED")),
+    "an unknown encoding": (encoded(b"br"), compressed(b""), ("INTERNAL", "UNIMPLEMENTED")),
+    "compressed without an encoding": (CALL, compressed(b""), ("INTERNAL", "INTERNAL")),
+    "a name with capitals": (with_header(b"X-Name", b"1"), EMPTY, ("INTERNAL", "closed")),
+    "a name with a space": (with_header(b"x name", b"1"), EMPTY, ("INTERNAL", "closed")),
+    "a control character": (with_header(b"x-name", b"a\x01"), EMPTY, ("OK", "closed")),
+    "a value that is not ASCII": (with_header(b"x-name", b"\xe9\xff"), EMPTY, ("OK", "OK")),
+    "a header of HTTP/1": (with_header(b"connection", b"close"), EMPTY, ("OK", "reset")),
+    "a length that is wrong": (with_header(b"content-length", b"999"), EMPTY, ("OK", "reset")),
+    "a method that is not POST": (CALL.replace(b"\x04POST", b"\x03PUT"), EMPTY, ("reset", "OK")),
+    "headers over the limit": (CALL + MANY, EMPTY, ("RESOURCE_EXHAUSTED", "HTTP 431")),
+}
+
+
+def headers(block, stream=1):
+    return frame(HEADERS, END_HEADERS, stream, block)
+
+
+@pytest.mark.parametrize(("block", "data", "answers"), DIFFERENCES.values(), ids=DIFFERENCES)
+async def test_what_each_engine_answers(tmp_path, engine, block, data, answers):
+    def found(port):
+        with Http2Client(port) as client:
+            client.acknowledge_settings()
+            client.send(headers(block) + frame(DATA, END_STREAM, 1, data))
+            return client.outcome()
+
+    async with hosting(tmp_path) as hosted:
+        answer = await asyncio.to_thread(found, hosted.host.port)
+    assert answer == dict(zip(("grpcio", "native"), answers, strict=True))[engine]
+
+
+async def test_a_message_over_the_limit_is_refused_before_or_after_it_is_read(tmp_path, engine):
+    """Its length comes first, and the rest never."""
+
+    def found(port):
+        with Http2Client(port) as client:
+            client.send(headers(with_header(b"grpc-timeout", b"500m")))
+            client.send(frame(DATA, 0, 1, struct.pack(">BI", 0, 5 << 20)))
+            return client.outcome()
+
+    async with hosting(tmp_path) as hosted:
+        answers = {"grpcio": "RESOURCE_EXHAUSTED", "native": "DEADLINE_EXCEEDED"}
+        assert await asyncio.to_thread(found, hosted.host.port) == answers[engine]
+
+
+async def test_headers_far_over_the_limit_are_refused_or_end_the_connection(tmp_path, engine):
+    def found(port):
+        with Http2Client(port) as client:
+            client.acknowledge_settings()
+            first, *more = (MANY for _ in range(10))
+            client.send(frame(HEADERS, 0, 1, CALL + first))
+            client.send(b"".join(frame(CONTINUATION, 0, 1, each) for each in more))
+            client.send(frame(CONTINUATION, END_HEADERS, 1) + frame(DATA, END_STREAM, 1, EMPTY))
+            return client.outcome()
+
+    async with hosting(tmp_path) as hosted:
+        answers = {"grpcio": "RESOURCE_EXHAUSTED", "native": "closed"}
+        assert await asyncio.to_thread(found, hosted.host.port) == answers[engine]
+
+
+async def test_a_client_that_pings_without_end_is_closed_or_answered(tmp_path, engine):
+    def received(port):
+        with Http2Client(port) as client:
+            client.send(frame(PING, 0, 0, b"01234567") * 50)
+            client.done_sending()
+            return list(client.frames())
+
+    async with hosting(tmp_path) as hosted:
+        found = await asyncio.to_thread(received, hosted.host.port)
+    reasons = {struct.unpack(">II", payload[:8])[1] for kind, *_, payload in found if kind == GO_AWAY}
+    assert (ENHANCE_YOUR_CALM in reasons) == (engine == "grpcio")
+
+
+async def test_an_open_connection_is_told_of_a_drain_or_its_calls_are_refused(tmp_path, engine):
+    def call(client, stream):
+        client.send(headers(CALL, stream) + frame(DATA, END_STREAM, stream, EMPTY))
+        return client.outcome(stream)
+
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        with Http2Client(hosted.host.port) as client:
+            client.acknowledge_settings()
+            assert await asyncio.to_thread(call, client, 1) == "OK"
+            stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(10**6, 0.05)))
+            await anext(stream)
+            stopping = asyncio.create_task(hosted.host.stop(60))
+            async with asyncio.timeout(20):
+                while not await refuses(hosted.host.port):  # noqa: ASYNC110 - the server sets no event
+                    await asyncio.sleep(0.01)
+            found = await asyncio.to_thread(call, client, 3)
+            await hosted.host.stop()
+            await stopping
+    assert found == {"grpcio": "closed", "native": "SHUTTING_DOWN"}[engine]
+
+
+async def test_a_client_that_says_nothing_is_sent_away_by_grpcio_only(tmp_path, engine, monkeypatch):
+    def received(port):
+        with Http2Client(port, greeting=b"", timeout=20 if engine == "grpcio" else 3) as client:
+            return list(client.frames())
+
+    monkeypatch.setattr(server_factory, "HANDSHAKE_TIMEOUT", 0.5)
+    async with hosting(tmp_path) as hosted:
+        with contextlib.nullcontext() if engine == "grpcio" else pytest.raises(TimeoutError):
+            await asyncio.to_thread(received, hosted.host.port)
+
+
+@pytest.mark.parametrize("engine", ["grpcio"], indirect=True)
+async def test_grpcio_closes_connections_of_a_certain_age(tmp_path):
+    def received(port):
+        with Http2Client(port) as client:
+            client.acknowledge_settings()
+            return list(client.frames())
+
+    async with hosting(tmp_path, server={"max_connection_age": 0.5}) as hosted:
+        found = await asyncio.to_thread(received, hosted.host.port)
+        assert any(kind == GO_AWAY for kind, *_ in found)
