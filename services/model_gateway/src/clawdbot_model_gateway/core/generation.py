@@ -90,6 +90,7 @@ class Generation:
         await self._answer(request, send, whole=False)
 
     async def _answer(self, request: GenerateRequest, send: Send, *, whole: bool) -> None:
+        """Sends the reply of the first target that gives one; `whole`: it need not be streamed."""
         validate_request(request, self.limits)
         ask = partial(self._ask, whole=whole)
         with await self._lifecycle.start(request, self._uses_cache) as attempts:
