@@ -63,7 +63,7 @@ class ScriptedPeers(
     async def StreamGenerate(self, request, context):
         self.tenants += [v for k, v in context.invocation_metadata() if k == "x-clawdbot-tenant"]
         try:
-            async for event in self.gateway.stream(request):
+            async for event in self.gateway.events(request):
                 yield event
         except PeerError as error:
             await _abort(context, grpc.StatusCode.NOT_FOUND, error)

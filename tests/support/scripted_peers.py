@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,8 +69,16 @@ class ScriptedGateway:
         """Generations that are running."""
 
     async def stream(
+        self, wire_request: pb.StreamGenerateRequest, take: Callable[[pb.StreamGenerateResponse], None]
+    ) -> None:
+        async with aclosing(self.events(wire_request)) as events:
+            async for event in events:
+                take(event)
+
+    async def events(
         self, wire_request: pb.StreamGenerateRequest
     ) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
+        """The events of a reply."""
         request = wire_request.request
         self.requests.append(request)
         text = request.messages[-1].parts[0].text if request.messages else ""

@@ -14,6 +14,8 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendAuth, RateLimited, RequestRefused
 from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy, HedgeRule
 from clawdbot_model_gateway.core.routing.routing_table import Target
+from clawdbot_model_gateway.core.spending import note_usage
+from clawdbot_model_gateway.core.tokens.token_estimate import estimate_usage
 
 from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, error, sse, text_chunks
 from tests.support.gateway_service import compatible, gateway
@@ -185,6 +187,25 @@ async def test_both_are_paid_for_once():
     assert racing.done["output_tokens"] == alone.done["output_tokens"]
     assert (racing.done["target"], racing.done["attempts"], racing.done["outcome"]) == ("b/m", 2, "STOP")
     assert len(racing.hooks.observed) == 1
+    assert racing.idle
+
+
+async def test_a_winner_that_is_broken_off_costs_what_its_backend_had_reported():
+    class Reports(FakeProvider):
+        async def stream(self, request, model):
+            async for event in super().stream(request, model):
+                yield event
+                if event.HasField("text_delta"):
+                    note_usage(Usage(input_tokens=900, output_tokens=2))
+
+    winner = Reports([events.started("m"), *map(events.text_delta, ("a", "b")), WAIT])
+    racing = bench(FakeProvider([WAIT]), winner)
+    call = asyncio.create_task(collect(racing.stream(asks())))
+    await winner.waiting.wait()
+    call.cancel()
+    await asyncio.wait([call])
+    loser = estimate_usage(asks(), 0).input_tokens
+    assert (racing.done["input_tokens"], racing.done["outcome"]) == (900 + loser, "CANCELLED")
     assert racing.idle
 
 

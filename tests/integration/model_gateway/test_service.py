@@ -342,3 +342,11 @@ async def test_without_a_configuration_a_key_selects_openai(tmp_path, backend):
             f"chat is openai/fake-1 at {backend.url} (OPENAI_API_KEY is set)",
         )
         assert (await served.client.gateway.Generate(asks())).backend == "openai"
+
+
+async def test_a_request_over_the_configured_size_is_refused_though_the_server_takes_it(tmp_path):
+    section = {"model": {"provider": "echo"}, "gateway": {"max_request": 2048}}
+    async with gateway(tmp_path, **section) as served:
+        error = await served.client.fault(asks("x" * 4000))
+        assert (error.reason, [each.field for each in error.violations]) == ("INVALID_REQUEST", ["messages"])
+        assert (await served.client.run(asks("x" * 1000), "generate")).message.parts

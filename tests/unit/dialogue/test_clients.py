@@ -186,19 +186,21 @@ async def test_tools_are_listed_page_by_page_and_cached(peer):
 async def test_a_generation_that_does_not_finish_says_why(peer, code, reason, expected):
     peer.code, peer.reason = code, reason
     async with connected(peer.port) as channel:
-        stream = GatewayClient(channel).stream(generation_pb2.GenerateRequest())
-        assert (await anext(stream)).text_delta.text == "Half"
+        taken = []
         with pytest.raises(GenerationError) as caught:
-            await anext(stream)
+            await GatewayClient(channel).stream(generation_pb2.GenerateRequest(), taken.append)
+    assert [each.text_delta.text for each in taken] == ["Half"]
     assert caught.value.reason == expected
     assert caught.value.message.endswith(".")
 
 
-async def test_closing_a_stream_cancels_the_generation_at_the_peer(peer):
+async def test_cancelling_a_stream_cancels_the_generation_at_the_peer(peer):
     peer.hangs = True
+    taken = asyncio.Queue()
     async with connected(peer.port) as channel:
-        stream = GatewayClient(channel).stream(generation_pb2.GenerateRequest())
-        assert (await anext(stream)).text_delta.text == "Half"
-        await stream.aclose()
+        stream = GatewayClient(channel).stream(generation_pb2.GenerateRequest(), taken.put_nowait)
+        call = asyncio.create_task(stream)
+        assert (await taken.get()).text_delta.text == "Half"
+        call.cancel()
         async with asyncio.timeout(20):
             await peer.ended.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import StreamGenerateRequest, StreamGenerateResponse
@@ -31,9 +31,10 @@ class AbsentGateway(ModelGateway, ModelDirectory):
         raise ModelsUnknown(*NO_GATEWAY)
 
     @override
-    async def stream(self, request: StreamGenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
+    async def stream(
+        self, request: StreamGenerateRequest, take: Callable[[StreamGenerateResponse], None]
+    ) -> None:
         raise GenerationError(*NO_GATEWAY)
-        yield  # makes it a generator
 
 
 class AbsentTools(ToolBox):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import grpc.aio
@@ -62,13 +62,15 @@ class GatewayClient(ModelGateway, ModelDirectory):
             ) from error
 
     @override
-    async def stream(self, request: StreamGenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
+    async def stream(
+        self, request: StreamGenerateRequest, take: Callable[[StreamGenerateResponse], None]
+    ) -> None:
         call = self._stub.StreamGenerate(request, timeout=deadline.outgoing_timeout())
         finished = False
         try:
             async for event in call:
                 finished = event.HasField("finished")
-                yield event
+                take(event)
         except grpc.aio.AioRpcError as error:
             raise _generation_error(error) from error
         finally:

@@ -1,6 +1,7 @@
 """Answers requests for a reply, from the first backend that gives one.
 
-Generate and StreamGenerate are one path: a reply is its events, and Generate accumulates them. The first
+Generate and StreamGenerate are one path: a reply is its events, and Generate accumulates them. They are sent
+on as they come, not yielded: a generator at each layer would cost more than the layer does. The first
 event with content commits the call to its backend. An error before it, or no content in time, moves on to the
 next target, within what remains of the deadline. An error after it ends the call, since sent events cannot be
 taken back; after silence the reply ends as truncated.
@@ -89,6 +90,7 @@ class Generation:
         await self._answer(request, send, whole=False)
 
     async def _answer(self, request: GenerateRequest, send: Send, *, whole: bool) -> None:
+        """Sends the reply of the first target that gives one; `whole`: it need not be streamed."""
         validate_request(request, self.limits)
         ask = partial(self._ask, whole=whole)
         with await self._lifecycle.start(request, self._uses_cache) as attempts:

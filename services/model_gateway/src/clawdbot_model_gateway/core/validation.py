@@ -22,6 +22,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     Sampling,
     ToolChoice,
 )
+from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensRequest
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 from clawdbot_servicekit.media_policy import MediaPolicy
 from clawdbot_servicekit.structs import plain_from_json
@@ -34,11 +35,17 @@ ROLES: Final = frozenset({ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL})
 class RequestLimits:
     """Limits of one request."""
 
-    max_bytes: int = 16 * 1024 * 1024
-    """Encoded size of the whole request, media included."""
+    max_bytes: int | None = None
+    """Encoded size of the whole request, media included; None: what the server takes is small enough."""
     max_messages: int = 10_000
     media: MediaPolicy = field(default_factory=MediaPolicy)
     """Which images, audio and documents are allowed."""
+
+    def too_large(self, request: GenerateRequest | CountTokensRequest) -> str:
+        """What is wrong with the size of a request; empty where nothing is."""
+        if self.max_bytes is None or (size := request.ByteSize()) <= self.max_bytes:
+            return ""
+        return f"The request has {size} bytes; at most {self.max_bytes} are allowed."
 
 
 def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
@@ -50,7 +57,9 @@ def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
     violations = _size(request, limits)
     if not violations:
         for index, message in enumerate(request.messages):
-            if not _is_plain_text(message):
+            parts = message.parts
+            # A single text with a valid role, as nearly every message is, needs no closer look.
+            if len(parts) != 1 or not parts[0].text or message.role not in ROLES:
                 violations.extend(_message(index, message, limits.media))
         if request.tools:
             violations.extend(_tools(request))
@@ -72,11 +81,9 @@ def _size(request: GenerateRequest, limits: RequestLimits) -> list[FieldViolatio
         message = "At least one message is required."
     elif count > limits.max_messages:
         message = f"Has {count} messages; at most {limits.max_messages} are allowed."
-    elif (size := request.ByteSize()) > limits.max_bytes:
-        message = f"The request has {size} bytes; at most {limits.max_bytes} are allowed."
     else:
-        return []
-    return [FieldViolation("messages", message)]
+        message = limits.too_large(request)
+    return [FieldViolation("messages", message)] if message else []
 
 
 def _message(index: int, message: Message, media: MediaPolicy) -> Iterator[FieldViolation]:
@@ -95,12 +102,6 @@ def _message(index: int, message: Message, media: MediaPolicy) -> Iterator[Field
         else:
             yield from _part(f"{path}.parts[{number}]", part, message.role)
             yield from media.violations(f"{path}.parts[{number}]", part)
-
-
-def _is_plain_text(message: Message) -> bool:
-    """Whether it is a single text with a valid role, as nearly every message is: the fast path."""
-    parts = message.parts
-    return len(parts) == 1 and bool(parts[0].text) and message.role in ROLES
 
 
 def _part(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
@@ -152,12 +153,12 @@ _CONTENT: Final[dict[str, Callable[[str, Part, int], Iterator[FieldViolation]]]]
 
 def _tools(request: GenerateRequest) -> Iterator[FieldViolation]:
     seen: set[str] = set()
-    for index, tool in enumerate(request.tools):
-        if not tool.name:
+    for index, name in enumerate([tool.name for tool in request.tools]):
+        if not name:
             yield FieldViolation(f"tools[{index}].name", "Must not be empty.")
-        elif tool.name in seen:
-            yield FieldViolation(f"tools[{index}].name", f"{tool.name} is listed twice.")
-        seen.add(tool.name)
+        elif name in seen:
+            yield FieldViolation(f"tools[{index}].name", f"{name} is listed twice.")
+        seen.add(name)
 
 
 def _choices(request: GenerateRequest) -> Iterator[FieldViolation]:

@@ -172,6 +172,7 @@ class _Calls:
     ) -> None:
         section = settings.gateway
         self._media = MediaPolicy(settings.media)
+        self._max_message = settings.server.max_message
         self.cache_metrics = CacheMetrics()
         self.replies = cached_replies(section.cache, settings.state_dir / FOLDER, self.cache_metrics)
         limits = self._request_limits(section)
@@ -211,7 +212,9 @@ class _Calls:
         return similar_requests(section.cache.semantic, self.embeddings.embed, self.cache_metrics)
 
     def _request_limits(self, section: GatewaySection) -> RequestLimits:
-        return RequestLimits(section.max_request, section.max_messages, self._media)
+        # It takes a while to measure a request, and the server has measured its message.
+        max_bytes = section.max_request if section.max_request < self._max_message else None
+        return RequestLimits(max_bytes, section.max_messages, self._media)
 
 
 def _embed_limits(section: GatewaySection) -> EmbedLimits:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
 from typing import Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
@@ -79,12 +78,14 @@ async def call_model(
         GenerationError: the model gave no reply, or an incomplete one.
     """
     call, accumulator, start = _model_call(request.request, offers), ReplyAccumulator(), time.monotonic()
+
+    def take(event: StreamGenerateResponse) -> None:
+        accumulator.add(event)
+        if show is not None:
+            show(event)
+
     try:
-        async with aclosing(gateway.stream(request)) as events:
-            async for event in events:
-                accumulator.add(event)
-                if show is not None:
-                    show(event)
+        await gateway.stream(request, take)
         reply = accumulator.reply()
         if reply.finish_reason in UNUSABLE_REPLIES:
             reason = FinishReason.Name(reply.finish_reason).removeprefix("FINISH_REASON_")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Protocol
@@ -45,11 +45,13 @@ class ToolOutcomeUnknown(PeerError):
 class ModelGateway(Protocol):
     """Generates replies."""
 
-    def stream(self, request: StreamGenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
-        """Yields the events of a reply; `finished` is the last one.
+    async def stream(
+        self, request: StreamGenerateRequest, take: Callable[[StreamGenerateResponse], None]
+    ) -> None:
+        """Has the events of a reply taken as they come; `finished` is the last one.
 
-        MUST raise GenerationError if the reply ends in any other way. Closing the generator early MUST end
-        the generation. The deadline of the running task applies.
+        MUST raise GenerationError if the reply ends in any other way. Cancelling it MUST end the generation.
+        The deadline of the running task applies.
         """
 
 

@@ -9,7 +9,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from operator import add, attrgetter
 from typing import Final
 
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, USAGE_PROVENANCE_UNSPECIFIED
@@ -25,8 +24,6 @@ MAX_KEYS: Final = 10_000
 MAX_MODEL_CHARACTERS: Final = 256
 """Of a target's name; callers choose it where a backend lists no models."""
 DAY: Final = 86_400
-USED: Final = attrgetter(*COUNTS[2:])
-"""The counts of a usage, after those of requests."""
 
 
 def utc_day(seconds: float) -> str:
@@ -112,7 +109,8 @@ class UsageMeter:
             counts[0] += attempt is last
             if spent:
                 counts[1] += attempt is last and attempts.usage.provenance != USAGE_PROVENANCE_REPORTED
-                counts[2:] = map(add, counts[2:], USED(used))
+                for place, name in enumerate(COUNTS[2:], 2):
+                    counts[place] += getattr(used, name)
 
     def _counts(self, table: Table, caller: Caller, model: str, backend: str) -> list[int]:
         now = self._clock()

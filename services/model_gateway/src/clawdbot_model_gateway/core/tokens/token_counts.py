@@ -119,10 +119,8 @@ class TokenCounts:
             raise InvalidRequest.of("input", "A request or a text is required.")
         if kind == "request":
             validate_request(request.request, self.limits)
-        elif (size := request.ByteSize()) > self.limits.max_bytes:
-            raise InvalidRequest.of(
-                "text", f"The request has {size} bytes; at most {self.limits.max_bytes} are allowed."
-            )
+        elif message := self.limits.too_large(request):
+            raise InvalidRequest.of("text", message)
 
     async def _count_by_backend(
         self, request: CountTokensRequest, backend: Backend, target: Target
