@@ -31,8 +31,9 @@ FLUSH_TIME: Final = 0.1
 """Seconds for replies to be sent after their calls have ended."""
 UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE.value[0]
 FIRST_PAUSE: Final = 0.001
-LAST_PAUSE: Final = 0.05
-"""Seconds before a message is offered again to a stream whose reader is slow."""
+LAST_PAUSE: Final = 1.0
+"""Seconds before a message is offered again to a slow reader: at most as long as it has waited so far, and so
+seldom that thousands of readers that never read cost little."""
 
 
 class NativeServer(Server):
