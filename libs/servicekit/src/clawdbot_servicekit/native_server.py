@@ -18,6 +18,7 @@ from pygrpc_native import STREAM_CLOSED, STREAM_FULL
 from pygrpc_native.aio import Server
 from typing_extensions import override
 
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.inprocess.server import STOPPED
 
 UNSUPPORTED: Final = ("grpc.max_connection_age_ms", "grpc.max_connection_age_grace_ms")
@@ -52,6 +53,16 @@ class NativeServer(Server):
             with socket.socket(fileno=os.dup(descriptor)) as listener:
                 listener.listen(BACKLOG)
         return port
+
+    @override
+    async def start(self) -> None:
+        try:
+            await super().start()
+        except (OSError, RuntimeError):
+            raise StartupError(
+                "The native engine cannot make a socket among the temporary files. Name a folder in TMPDIR, "
+                "with a path of at most 69 bytes, or set server.engine to grpcio."
+            ) from None
 
     @override
     async def stop(self, grace: float | None) -> None:
