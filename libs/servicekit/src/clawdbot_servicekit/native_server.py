@@ -93,8 +93,7 @@ class NativeServer(Server):
         self._listeners = ()
 
     async def _end_calls(self) -> int:
-        """Ends the calls that are left with UNAVAILABLE, refuses those that come now; how many were left."""
-        self._stopping = True
+        """Ends the calls that are left with UNAVAILABLE; how many there were."""
         front: Any = self._front
         left = {call.call_id: call.task for call in self._calls.values() if call.task is not None}
         for call_id, task in left.items():
