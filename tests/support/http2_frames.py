@@ -13,7 +13,7 @@ import grpc
 import hpack
 from google.rpc import error_details_pb2, status_pb2
 
-DATA, HEADERS, RESET, SETTINGS, PING, GO_AWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+DATA, HEADERS, RESET, SETTINGS, PING, GO_AWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 ACK, END_STREAM, END_HEADERS = 1, 1, 4
 CODES = {each.value[0]: each.name for each in grpc.StatusCode}
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -9,8 +9,8 @@ import struct
 import zlib
 
 import pytest
-from clawdbot.plugins.v1 import tool_service_pb2_grpc
-from clawdbot_servicekit import server_factory
+from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
+from clawdbot_servicekit import grpcio_server, server_factory
 
 from tests.support.hosts import hosting
 from tests.support.http2_frames import (
@@ -21,6 +21,9 @@ from tests.support.http2_frames import (
     GO_AWAY,
     HEADERS,
     PING,
+    PREFACE,
+    SETTINGS,
+    WINDOW,
     Http2Client,
     call_headers,
     frame,
@@ -34,6 +37,7 @@ LIST_TOOLS = b"/clawdbot.plugins.v1.ToolService/ListTools"
 CALL = call_headers(LIST_TOOLS)
 EMPTY = message(b"")
 ENHANCE_YOUR_CALM = 11
+INITIAL_WINDOW = struct.pack(">HI", 4, 500)
 MANY = header(b"x-b", b"y" * 100) * 125
 """Headers a little over server.max_metadata, which counts 32 bytes more for each, in one frame."""
 
@@ -154,6 +158,22 @@ async def test_an_open_connection_is_told_of_a_drain_or_its_calls_are_refused(tm
             await hosted.host.stop()
             await stopping
     assert found == {"grpcio": "closed", "native": "SHUTTING_DOWN"}[engine]
+
+
+async def test_a_stop_waits_for_a_slow_reader_of_a_last_reply_on_grpcio_only(tmp_path, engine):
+    """The call has ended for its servicer; the client lets the server send little of the reply at first."""
+    request = message(tool_service_pb2.ListToolsRequest(plugin="x" * 10_000).SerializeToString())
+    async with hosting(tmp_path) as hosted:
+        with Http2Client(hosted.host.port, PREFACE + frame(SETTINGS, 0, 0, INITIAL_WINDOW)) as client:
+            client.acknowledge_settings()
+            client.send(headers(CALL) + frame(DATA, END_STREAM, 1, request))
+            await asyncio.to_thread(lambda: next(each for each in client.frames() if each[0] == DATA))
+            stopping = asyncio.create_task(hosted.host.stop(60))
+            await asyncio.sleep(grpcio_server.CLOSE_TIMEOUT + 1)
+            client.send(frame(WINDOW, 0, 1, struct.pack(">I", 1_000_000)))
+            rest = await asyncio.to_thread(lambda: sum(len(each[3]) for each in client.frames()))
+            await stopping
+    assert (rest > 9_000) == (engine == "grpcio")
 
 
 async def test_a_client_that_says_nothing_is_sent_away_by_grpcio_only(tmp_path, engine, monkeypatch):

@@ -323,6 +323,23 @@ async def test_a_unix_socket_is_private_and_a_stale_one_is_replaced(tmp_path):
 
 
 @GRPCIO_ONLY
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/proc/clawdbot.sock", "its folder does not allow it"),
+        ("/no/such/folder/clawdbot.sock", "does not exist"),
+        ("/dev/null", "is not a socket"),
+        (f"/tmp/{'s' * 110}", "longer than the 107 bytes"),
+    ],
+)
+async def test_a_unix_socket_that_cannot_be_made_is_an_error_of_one_sentence(tmp_path, path, sentence):
+    host = Host(trial_settings(tmp_path, server={"socket": path}))
+    with pytest.raises(StartupError, match=sentence):
+        await host.start()
+    await host.stop()
+
+
+@GRPCIO_ONLY
 async def test_a_file_at_the_sockets_path_is_not_touched(tmp_path):
     path = tmp_path / "precious"
     path.write_text("keep")

@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2_grpc
 
-from tests.support.engines import GRPCIO_ONLY
+from tests.support.engines import GRPCIO_ONLY, NEEDS_NATIVE
 from tests.support.http2_frames import (
     ACK,
     END_HEADERS,
@@ -126,3 +126,14 @@ async def test_the_log_is_json_whatever_clients_send_if_grpcs_core_is_silent(tmp
         process.signal(signal.SIGTERM)
         assert await process.ended() == 0
         assert all(json.loads(line)["event"] for line in process.log().splitlines())
+
+
+@NEEDS_NATIVE
+@pytest.mark.parametrize("engine", ["native"], indirect=True)
+async def test_a_native_engine_without_room_for_its_socket_is_an_error_of_one_sentence(tmp_path):
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    async with trial_process(tmp_path, TMPDIR=str(folder), GRPC_VERBOSITY="NONE") as process:
+        assert await process.ended() == 2
+        assert process.log().startswith("The native engine cannot make a socket")
+        assert len(process.log().splitlines()) == 1

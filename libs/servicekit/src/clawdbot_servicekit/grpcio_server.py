@@ -19,6 +19,8 @@ from grpc._cython import cygrpc
 from grpc.aio._server import Server
 from typing_extensions import override
 
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds that clients have to close their connections after the last call has ended."""
 UNKNOWN: Final = ""
 """The name of a method that is not registered."""
 
@@ -30,6 +32,19 @@ class GrpcioServer(Server):
         # Instead of the constructor of the base, which would make the server that this one replaces.
         self._loop = asyncio.get_running_loop()
         self._server = _CallSource(self._loop, options)
+
+    @override
+    async def stop(self, grace: float | None) -> None:
+        """Stops as grpc.aio's does, but does not wait for clients that stay connected without a call."""
+        if grace:
+            stopping = asyncio.create_task(super().stop(grace))
+            quiet = asyncio.create_task(self._server.quiet())
+            try:
+                await asyncio.wait({stopping, quiet}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopping.cancel()
+                quiet.cancel()
+        await super().stop(None)
 
 
 class _CallSource(cygrpc.AioServer):  # type: ignore[misc]  # no stubs
@@ -48,6 +63,12 @@ class _CallSource(cygrpc.AioServer):  # type: ignore[misc]  # no stubs
     ) -> None:
         super().add_registered_method_handlers(method_handlers)
         self._handlers.update(method_handlers)
+
+    async def quiet(self) -> None:
+        """Returns when clients have had time to close their connections after the last call."""
+        while self._calls:
+            await asyncio.wait(self._calls)
+        await asyncio.sleep(CLOSE_TIMEOUT)
 
     @override
     def _make_request_call_future(self, method: bytes | None) -> asyncio.Task[None]:

@@ -34,8 +34,6 @@ from clawdbot_servicekit.server_engine import Engine
 from clawdbot_servicekit.settings.shared import SharedSettings
 from clawdbot_servicekit.stream_drain import StreamDrain
 
-CLOSE_TIMEOUT: Final = 2.0
-"""Seconds that clients have to close their connections after the last call has ended."""
 STOP_TIMEOUT: Final = 6.0
 """Seconds that all applications and connections may take to stop; then the process exits without them."""
 STOP_RESERVE: Final = 0.25
@@ -177,11 +175,8 @@ class Host:
             await self._until_stop_now(asyncio.sleep(self.settings.server.settle))
             self._admission.close()
             self._draining.set()
-            # The server waits even for handlers that go on after they were cancelled, and for clients that do
-            # not close their connections.
-            await self._until_stop_now(
-                self._server.stop(grace), self._last_call(), at_most=grace + STOP_RESERVE
-            )
+            # The server waits even for handlers that go on after they were cancelled.
+            await self._until_stop_now(self._server.stop(grace), grace + STOP_RESERVE)
         await self._stop_parts()
         self._calls.flush()
         if self._endpoint is not None:
@@ -226,21 +221,16 @@ class Host:
         self.metrics.record_call(record.method, record.code, record.seconds)
         self._calls.write(record)
 
-    async def _last_call(self) -> None:
-        """Returns some time after the last call has ended."""
-        await self._admission.idle()
-        await asyncio.sleep(CLOSE_TIMEOUT)
-
-    async def _until_stop_now(self, *work: Coroutine[Any, Any, None], at_most: float | None = None) -> None:
-        """Waits until one of these is done, until the second call of `stop`, or for so many seconds."""
-        working, stop_now = [*map(asyncio.create_task, work)], asyncio.create_task(self._stop_now.wait())
-        await asyncio.wait({*working, stop_now}, timeout=at_most, return_when=asyncio.FIRST_COMPLETED)
+    async def _until_stop_now(self, work: Coroutine[Any, Any, None], at_most: float | None = None) -> None:
+        """Waits for the work, until the second call of `stop`, or for so many seconds."""
+        working, stop_now = asyncio.create_task(work), asyncio.create_task(self._stop_now.wait())
+        await asyncio.wait({working, stop_now}, timeout=at_most, return_when=asyncio.FIRST_COMPLETED)
         stop_now.cancel()
-        for each in working:
-            if each.done():
-                each.result()
-            each.cancel()
-        await asyncio.wait(working, timeout=STOP_RESERVE)
+        if working.done():
+            working.result()
+        else:
+            working.cancel()
+            await asyncio.wait({working}, timeout=STOP_RESERVE)
 
     async def _stop_part(self, name: str, stop: Callable[[], Awaitable[None]], stop_by: float) -> None:
         """Stops one part; an error or a hang must not keep the other parts from being stopped."""

@@ -18,6 +18,7 @@ from pygrpc_native import STREAM_CLOSED, STREAM_FULL
 from pygrpc_native.aio import Server
 from typing_extensions import override
 
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.inprocess.server import STOPPED
 
 UNSUPPORTED: Final = ("grpc.max_connection_age_ms", "grpc.max_connection_age_grace_ms")
@@ -31,8 +32,9 @@ FLUSH_TIME: Final = 0.1
 """Seconds for replies to be sent after their calls have ended."""
 UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE.value[0]
 FIRST_PAUSE: Final = 0.001
-LAST_PAUSE: Final = 0.05
-"""Seconds before a message is offered again to a stream whose reader is slow."""
+LAST_PAUSE: Final = 1.0
+"""Seconds before a message is offered again to a slow reader: at most as long as it has waited so far, and so
+seldom that thousands of readers that never read cost little."""
 
 
 class NativeServer(Server):
@@ -51,6 +53,16 @@ class NativeServer(Server):
             with socket.socket(fileno=os.dup(descriptor)) as listener:
                 listener.listen(BACKLOG)
         return port
+
+    @override
+    async def start(self) -> None:
+        try:
+            await super().start()
+        except (OSError, RuntimeError):
+            raise StartupError(
+                "The native engine cannot make a socket among the temporary files. Name a folder in TMPDIR, "
+                "with a path of at most 69 bytes, or set server.engine to grpcio."
+            ) from None
 
     @override
     async def stop(self, grace: float | None) -> None:
@@ -81,8 +93,7 @@ class NativeServer(Server):
         self._listeners = ()
 
     async def _end_calls(self) -> int:
-        """Ends the calls that are left with UNAVAILABLE, refuses those that come now; how many were left."""
-        self._stopping = True
+        """Ends the calls that are left with UNAVAILABLE; how many there were."""
         front: Any = self._front
         left = {call.call_id: call.task for call in self._calls.values() if call.task is not None}
         for call_id, task in left.items():

@@ -86,10 +86,15 @@ def listen(server: grpc.aio.Server, settings: SharedSettings) -> int:
             host=host,
             advice="set auth.keys; until then anyone may call, and admin calls only from this machine",
         )
-    if settings.server.socket is not None:
-        sockets.remove_stale_socket(settings.server.socket)
-        with _private_files():
-            server.add_insecure_port(f"unix:{settings.server.socket}")
+    if (path := settings.server.socket) is not None:
+        sockets.remove_stale_socket(path)
+        try:
+            with _private_files():
+                server.add_insecure_port(f"unix:{path}")
+        except RuntimeError:
+            raise StartupError(
+                f"Cannot create the socket {path}: its folder does not allow it. Choose another one."
+            ) from None
     return bound
 
 
