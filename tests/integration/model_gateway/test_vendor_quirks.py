@@ -179,3 +179,32 @@ async def test_a_finish_reason_means_what_the_vendor_means(tmp_path, backend, rp
     end = result if rpc == "generate" else accumulate(result)
     assert (end.finish_reason, end.raw_finish_reason) == (reason, word)
     assert end.truncated is (reason in {FINISH_REASON_LENGTH, FINISH_REASON_CONTEXT_FULL})
+
+
+@RPCS
+async def test_a_vendor_that_only_streams_is_asked_for_a_stream(tmp_path, backend, rpc):
+    model = compatible(backend.url, api_key=KEY, vendor="alibaba")
+    async with gateway(tmp_path, model=model) as served:
+        backend.will(Answer([sse(*text_chunks("Good", " evening"))]))
+        reply = await served.client.run(asks(), rpc)
+    assert backend.asked[-1].body["stream"] is True
+    reply = accumulate(reply) if rpc == "stream" else reply
+    assert reply.message.parts[0].text == "Good evening"
+
+
+@RPCS
+async def test_a_schema_that_the_vendor_refuses_is_emulated_and_checked(tmp_path, backend, rpc):
+    request = asks()
+    request.response_format.json_schema.schema.update(
+        {"type": "object", "properties": {"people": {"type": "integer"}}}
+    )
+    text = '{"people": 4}'
+    async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY, vendor="openai")) as served:
+        backend.will(
+            Answer([sse(*text_chunks(text))]) if rpc == "stream" else whole(completion({"content": text}))
+        )
+        reply = await served.client.run(request, rpc)
+    assert "json_schema" not in str(backend.asked[-1].body.get("response_format"))
+    reply = accumulate(reply) if rpc == "stream" else reply
+    assert reply.message.parts[0].text == text
+    assert [each.code for each in reply.warnings] == ["FORM_EMULATED"]

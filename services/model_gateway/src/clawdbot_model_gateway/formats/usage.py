@@ -33,7 +33,7 @@ NAMES: Final = frozenset({*INPUT, *OUTPUT, *CACHED, *WRITTEN, *REASONING, *INPUT
 """What a report has at least one of. All names are as `_plain` makes them."""
 
 USUAL: Final = ("usage", "usageMetadata")
-HOLDERS: Final = ("message", "response", "delta")
+HOLDERS: Final = frozenset({"message", "response", "delta"})
 LISTS: Final = ("choices", "candidates")
 """Where in a record that is what describes the reply, besides the record itself."""
 CONTENT: Final = frozenset(
@@ -61,7 +61,7 @@ def find_usage(record: Mapping[str, Any]) -> Iterator[Usage]:
         if not NAMES.isdisjoint(counts):
             found = _decode(counts)
             yield found
-            if found.input_tokens and found.output_tokens:
+            if found.input_tokens and found.output_tokens and HOLDERS.isdisjoint(record):
                 return
 
 

@@ -15,6 +15,8 @@ import orjson
 MAX_COUNT: Final = 2**31
 """Tokens. A larger number is not a count."""
 BYTE_ORDER_MARK: Final = "\ufeff"
+_SURROGATE: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+"""Half of a surrogate pair as Java writes it in its modified UTF-8."""
 _COUNT: Final = re.compile(r"(\d{1,16})(\.0{1,16})?")
 """A count as some servers write it: 7.0, or a text."""
 
@@ -24,9 +26,11 @@ def load_json(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        if b"\\u" not in data and data.isascii():
-            raise
-    return load_exactly(data)
+        pass
+    try:
+        return load_exactly(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def is_object(data: bytes) -> bool:
@@ -42,8 +46,10 @@ def is_object(data: bytes) -> bool:
 
 def load_exactly(data: bytes) -> Any:
     """The same, slower, with whole numbers of any size: orjson makes floats of those beyond 64 bits."""
+    data = _SURROGATE.sub(_escaped, data)
     text = data.decode("utf-8", "surrogateescape").removeprefix(BYTE_ORDER_MARK)
-    return json.loads(text, parse_constant=_no_number)
+    # Not strict: some servers leave control characters in strings as they are.
+    return json.loads(text, strict=False, parse_constant=_no_number)
 
 
 def dump_exactly(value: Any) -> str:
@@ -77,6 +83,10 @@ def count_in(counts: Any, *names: str) -> int:
             if 0 < value < MAX_COUNT:
                 return value
     return 0
+
+
+def _escaped(surrogate: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(surrogate[0].decode("utf-8", "surrogatepass"))
 
 
 def _no_number(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from yarl import URL
@@ -40,6 +40,22 @@ class VendorProfile:
     """Whether only the assistant may speak after a tool's result."""
     marks_prefix: bool = False
     """Whether a message of the assistant comes last only if it is marked as the beginning of the reply."""
+    system_role_late: str = "system"
+    """The role of an instruction after the beginning of the conversation, where some refuse "system"."""
+    takes_names: bool = True
+    """Whether a message may have the name of its speaker."""
+    alternates: bool = False
+    """Whether neighbouring messages of one role are refused, so that they are joined."""
+    streams_only: bool = False
+    """Whether some of its models answer only in streams."""
+    max_stops: int | None = None
+    """How many stop sequences it takes; None: any number."""
+    strict_schemas: bool = False
+    """Whether a JSON Schema must be one of strict mode (strict_schema.py); others are emulated."""
+    reasoning_models: str = ""
+    """Pattern of the names of the models that reason; empty: none of them refuses anything."""
+    refused_when_reasoning: AbstractSet[str] = frozenset()
+    """Paths of fields that those models refuse, unless the request turns reasoning off."""
     call_ids: str = r".{1,40}"
     """Pattern of the ids of tool calls that it takes; OpenAI's limit is 40 characters."""
     thought_signatures: bool = False
@@ -48,18 +64,33 @@ class VendorProfile:
     """Where the text of a reply may contain reasoning, as that of self-hosted models does."""
 
 
+_OPENAI: Final = VendorProfile(
+    max_tokens_field="max_completion_tokens",
+    unsupported=frozenset({"sampling.top_k"}),
+    tokenizes=False,
+    max_stops=4,
+    strict_schemas=True,
+    # https://platform.openai.com/docs/guides/latest-model#parameter-compatibility
+    reasoning_models=r"(^|[/:])(o\d\b|gpt-([5-9]|\d\d)|codex)(?!.*-chat)",
+    refused_when_reasoning=frozenset(
+        f"sampling.{name}"
+        for name in ("temperature", "top_p", "stop", "presence_penalty", "frequency_penalty")
+    ),
+    think_tags="never",
+)
+_JSON_SCHEMA: Final = "response_format.json_schema"
+
 VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
-    "openai": VendorProfile(
-        hosts=("api.openai.com",),
-        max_tokens_field="max_completion_tokens",
-        unsupported=frozenset({"sampling.top_k"}),
-        tokenizes=False,
-        think_tags="never",
+    "openai": replace(_OPENAI, hosts=("api.openai.com",)),
+    "azure": replace(
+        _OPENAI, hosts=("openai.azure.com", "services.ai.azure.com", "cognitiveservices.azure.com")
     ),
     # https://api-docs.deepseek.com/guides/thinking_mode#tool-calls
     "deepseek": VendorProfile(
         hosts=("api.deepseek.com",),
+        unsupported=frozenset({_JSON_SCHEMA}),
         tokenizes=False,
+        max_stops=16,
         reasoning_field="reasoning_content",
         needs_reasoning=True,
     ),
@@ -67,12 +98,75 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
     "moonshot": VendorProfile(
         hosts=("api.moonshot.ai", "api.moonshot.cn", "api.kimi.com"),
         tokenizes=False,
+        max_stops=5,
         reasoning_field="reasoning_content",
         needs_reasoning=True,
     ),
     # https://docs.z.ai/guides/capabilities/thinking-mode
     "zhipu": VendorProfile(
-        hosts=("api.z.ai", "open.bigmodel.cn"), tokenizes=False, reasoning_field="reasoning_content"
+        hosts=("api.z.ai", "open.bigmodel.cn"),
+        unsupported=frozenset({_JSON_SCHEMA}),
+        tokenizes=False,
+        max_stops=1,
+        reasoning_field="reasoning_content",
+    ),
+    # https://github.com/agentscope-ai/QwenPaw/issues/433
+    "siliconflow": VendorProfile(
+        hosts=("api.siliconflow.cn", "api.siliconflow.com"),
+        tokenizes=False,
+        reasoning_field="reasoning_content",
+        needs_reasoning=True,
+    ),
+    # https://github.com/suyiiyii/AutoGLM-GUI/issues/396
+    "xiaomi": VendorProfile(
+        hosts=("api.xiaomimimo.com",),
+        tokenizes=False,
+        reasoning_field="reasoning_content",
+        needs_reasoning=True,
+    ),
+    # QwQ, Qwen-Omni and models that think answer only in streams.
+    # https://help.aliyun.com/zh/model-studio/error-code
+    "alibaba": VendorProfile(
+        hosts=("dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"),
+        tokenizes=False,
+        streams_only=True,
+    ),
+    # Refuses unknown fields. https://console.groq.com/docs/openai
+    "groq": VendorProfile(
+        hosts=("api.groq.com",),
+        max_tokens_field="max_completion_tokens",
+        unsupported=frozenset({"sampling.top_k"}),
+        takes_names=False,
+        tokenizes=False,
+        max_stops=4,
+        strict_schemas=True,
+    ),
+    # https://inference-docs.cerebras.ai/resources/openai
+    "cerebras": VendorProfile(
+        hosts=("api.cerebras.ai",),
+        max_tokens_field="max_completion_tokens",
+        unsupported=frozenset({"sampling.top_k", "sampling.presence_penalty", "sampling.frequency_penalty"}),
+        tokenizes=False,
+        max_stops=4,
+        strict_schemas=True,
+    ),
+    # https://docs.x.ai/docs/models#models-and-pricing
+    "xai": VendorProfile(
+        hosts=("api.x.ai",),
+        unsupported=frozenset({"sampling.top_k"}),
+        tokenizes=False,
+        reasoning_models=r"grok-(3-mini|[4-9]|code)(?!.*non-reasoning)",
+        refused_when_reasoning=frozenset(
+            {"sampling.stop", "sampling.presence_penalty", "sampling.frequency_penalty"}
+        ),
+    ),
+    # https://docs.perplexity.ai/guides/chat-completions-guide
+    "perplexity": VendorProfile(
+        hosts=("api.perplexity.ai",),
+        unsupported=frozenset({"sampling.seed"}),
+        tokenizes=False,
+        alternates=True,
+        system_role_late="user",
     ),
     # https://openrouter.ai/docs/use-cases/reasoning-tokens
     "openrouter": VendorProfile(
@@ -84,12 +178,26 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         unsupported=frozenset({"sampling.top_k", "sampling.seed"}),
         tokenizes=False,
         assistant_after_tool=True,
+        takes_names=False,
+        system_role_late="user",
         marks_prefix=True,
         call_ids=r"[A-Za-z0-9]{9}",
     ),
     "anthropic": VendorProfile(hosts=("api.anthropic.com",), think_tags="never"),
     # https://ai.google.dev/gemini-api/docs/thought-signatures
-    "gemini": VendorProfile(hosts=("googleapis.com",), thought_signatures=True, think_tags="at_start"),
+    # Refuses unknown fields. https://github.com/versun/RSSBox/issues/132
+    "gemini": VendorProfile(
+        hosts=("googleapis.com",),
+        unsupported=frozenset(
+            {
+                *("sampling.top_k", "sampling.seed", "sampling.presence_penalty"),
+                *("sampling.frequency_penalty", "tool_choice.disable_parallel"),
+            }
+        ),
+        max_stops=5,
+        thought_signatures=True,
+        think_tags="at_start",
+    ),
 }
 """Name of the vendor → its profile."""
 

@@ -66,7 +66,7 @@ class AnthropicProvider(HttpProvider, LimitedFormats, TokenCounter):
     """A backend that speaks the Messages API."""
 
     options: ClassVar[type[Section]] = AnthropicSettings
-    always_streams: ClassVar[bool] = True
+    always_streams = True
 
     def __init__(self, settings: BackendSettings, options: AnthropicSettings) -> None:
         """Raises StartupError for what an operator can fix."""

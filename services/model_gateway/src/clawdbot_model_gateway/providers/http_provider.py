@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import ClassVar
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from typing_extensions import override
@@ -28,7 +27,7 @@ from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
 class HttpProvider(Provider):
     """A backend that is asked over HTTP and streams its replies as server-sent events."""
 
-    always_streams: ClassVar[bool] = False
+    always_streams: bool = False
     """Whether generate streams as well: only in a stream can silence be distinguished from a long reply."""
 
     def __init__(

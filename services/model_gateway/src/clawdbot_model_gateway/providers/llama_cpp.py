@@ -91,7 +91,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
     """A backend that is a file."""
 
     options: ClassVar[type[Section]] = LlamaCppSettings
-    always_streams: ClassVar[bool] = True
+    always_streams = True
 
     def __init__(self, settings: BackendSettings, options: LlamaCppSettings) -> None:
         """Raises StartupError for what an operator can fix: no package, no file, or not a GGUF file."""

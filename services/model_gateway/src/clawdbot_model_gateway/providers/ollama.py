@@ -80,7 +80,7 @@ class OllamaProvider(HttpProvider, Embedder):
     """A backend that is Ollama."""
 
     options: ClassVar[type[Section]] = OllamaSettings
-    always_streams: ClassVar[bool] = True
+    always_streams = True
 
     def __init__(self, settings: BackendSettings, options: OllamaSettings) -> None:
         """Raises StartupError for what an operator can fix."""

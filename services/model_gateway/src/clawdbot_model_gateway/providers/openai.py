@@ -64,8 +64,13 @@ class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     def __init__(self, settings: BackendSettings, options: OpenAISettings) -> None:
         """Raises StartupError for what an operator can fix."""
         super().__init__(settings, settings.endpoint or OPENAI, key_header=options.key_header)
-        self._think_tags = ThinkTagModes(vendor_profile(self.endpoint).think_tags)
-        profile = ModelProfile(reasons=options.reasoning, unsupported=frozenset(options.unsupported))
+        vendor = vendor_profile(self.endpoint)
+        self._think_tags = ThinkTagModes(vendor.think_tags)
+        profile = ModelProfile(
+            reasons=options.reasoning,
+            unsupported=frozenset(options.unsupported),
+            strict_schemas=vendor.strict_schemas,
+        )
         self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings, options))
 
     @override
@@ -73,8 +78,8 @@ class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
         return decode_models(await self._pool.get(MODELS_PATH))
 
     @override
-    def native_formats(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
-        return self._encoder.native_formats
+    def native_formats(self, request: GenerateRequest, _model: str, /) -> frozenset[str]:
+        return self._encoder.native_formats(request)
 
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:

@@ -103,6 +103,7 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
         profile = _profile(endpoint, options)
         self._tokenize = TokenizeEndpoint(self._post_root, exists=profile.tokenizes)
         self._self_hosted = not profile.hosts
+        self.always_streams = self.always_streams or profile.streams_only
         self._props_path = f"../{PROPS_PATH}" if _without_version(endpoint) != endpoint else PROPS_PATH
         self._think_tags = ThinkTagModes(profile.think_tags, by_name=self._self_hosted)
         self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings))
@@ -131,9 +132,9 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
         return await self._tokenize.count_chat(self._encoder.encode(request, model, stream=False).body, model)
 
     @override
-    def native_formats(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
-        """All that the configuration does not list as unsupported."""
-        return self._encoder.native_formats
+    def native_formats(self, request: GenerateRequest, _model: str, /) -> frozenset[str]:
+        """All that neither the vendor nor the configuration refuses."""
+        return self._encoder.native_formats(request)
 
     @override
     async def _send(

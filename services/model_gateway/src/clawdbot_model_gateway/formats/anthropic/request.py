@@ -18,7 +18,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     Warning,  # noqa: A004 - the contract's name
 )
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.structs import to_json, to_plain
+from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.core.supported_fields import (
     NOT_SUPPORTED,
@@ -34,6 +34,7 @@ from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
 from clawdbot_model_gateway.formats.anthropic.schema import adapt_schema
 from clawdbot_model_gateway.formats.anthropic.thinking import encode_thinking
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.tool_schema import input_schema_json
 
 JsonObject = dict[str, Any]
 
@@ -69,8 +70,6 @@ COUNT_FIELDS: Final = frozenset(
     {"messages", "model", "output_config", "system", "thinking", "tool_choice", "tools", "cache_control"}
 )
 """Fields of a body that count_tokens takes."""
-EMPTY_SCHEMA: Final = b'{"type":"object","properties":{}}'
-"""For a tool without arguments."""
 _TOOL_CHOICES: Final = {
     ToolChoice.MODE_AUTO: "auto",
     ToolChoice.MODE_NONE: "none",
@@ -155,6 +154,11 @@ class RequestEncoder:
         format_warnings = self._add_response_format(request, body)
         unsupported = [
             *messages.unsupported,
+            *(
+                f"sampling.stop[{index}]"
+                for index, each in enumerate(request.sampling.stop)
+                if each.isspace()
+            ),
             *encode_thinking(request, profile, body, thought_first=messages.thought_before_calls),
         ]
         if messages.system:
@@ -175,12 +179,14 @@ class RequestEncoder:
     def _sampling(self, request: GenerateRequest, profile: ModelProfile) -> JsonObject:
         sampling = dict(self._defaults.sampling)
         for descriptor, value in request.sampling.ListFields():
-            sampling[descriptor.name] = list(value) if descriptor.name == "stop" else value
+            sampling[descriptor.name] = value
+        # The API refuses blank ones.
+        sampling["stop"] = [each for each in sampling.get("stop", ()) if not each.isspace()]
         sampling.setdefault("max_tokens", min(DEFAULT_MAX_TOKENS, profile.max_tokens or DEFAULT_MAX_TOKENS))
         return {
             wire: sampling[name]
             for name, wire in SAMPLING.items()
-            if name in sampling and f"sampling.{name}" in self._supported
+            if sampling.get(name) not in (None, []) and f"sampling.{name}" in self._supported
         }
 
     def _add_response_format(self, request: GenerateRequest, body: JsonObject) -> list[Warning]:
@@ -198,9 +204,18 @@ class RequestEncoder:
 
 
 def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
-    schema = to_json(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA
     description = {"description": tool.description} if tool.description else {}
-    return {"name": names.to_wire(tool.name), **description, "input_schema": orjson.Fragment(schema)}
+    return {
+        "name": names.to_wire(tool.name),
+        **description,
+        "input_schema": orjson.Fragment(input_schema_json(tool)),
+    }
+
+
+def _blank_stops(request: GenerateRequest) -> list[str]:
+    """Paths of stop sequences that the API refuses."""
+    stops = enumerate(request.sampling.stop)
+    return [f"sampling.stop[{index}]" for index, stop in stops if stop.isspace()]
 
 
 def _tool_choice(choice: ToolChoice, names: ToolNames) -> JsonObject | None:

@@ -81,7 +81,8 @@ class MessageEncoder:
             yield from self._end_of_results(message.role)
         if len(parts) == 1 and parts[0].WhichOneof("content") == "text":
             # The fast path for nearly every message.
-            yield self._with_name({"role": ROLES[message.role], "content": parts[0].text}, message)
+            text = {"role": ROLES[message.role], "content": parts[0].text}
+            yield self._with_name(text, index, message)
             return
         for part_index, part in enumerate(parts):
             if part.WhichOneof("content") == "tool_result":
@@ -101,7 +102,7 @@ class MessageEncoder:
         if calls:
             wire["tool_calls"] = calls
         wire.update(self._reasoning_fields(message, reasoning, calls=bool(calls)))
-        yield self._with_name(wire, message)
+        yield self._with_name(wire, index, message)
 
     def flush(self) -> Iterator[JsonObject]:
         """The message with the media that the last message's tools returned."""
@@ -198,13 +199,44 @@ class MessageEncoder:
             "content": text or _EMPTY_RESULTS[result.is_error],
         }
 
-    @staticmethod
-    def _with_name(wire: JsonObject, message: Message) -> JsonObject:
-        if message.name:
-            wire["name"] = message.name
+    def _with_name(self, wire: JsonObject, index: int, message: Message) -> JsonObject:
+        if message.name and self._profile.takes_names:
+            wire["name"] = _NOT_IN_NAMES.sub("_", message.name)[:MAX_NAME_LENGTH]
+        elif message.name:
+            self.unsupported.append(f"messages[{index}].name")
         return wire
 
 
+def in_order(messages: list[JsonObject], profile: VendorProfile) -> list[JsonObject]:
+    """The messages with roles that the vendor takes in this order."""
+    if profile.system_role_late != "system":
+        begun = False
+        for message in messages:
+            if message["role"] == "system" and begun:
+                message["role"] = profile.system_role_late
+            begun = begun or message["role"] != "system"
+    if not profile.alternates:
+        return messages
+    joined: list[JsonObject] = []
+    for message in messages:
+        last = joined[-1] if joined else {}
+        if last.get("role") == message["role"] != "tool" and "tool_calls" not in {*last, *message}:
+            last["content"] = _joined(last["content"], message["content"])
+        else:
+            joined.append(message)
+    return joined
+
+
+def _joined(content: str | list[JsonObject], more: str | list[JsonObject]) -> str | list[JsonObject]:
+    if isinstance(content, str) and isinstance(more, str):
+        return f"{content}\n\n{more}"
+    lists = ([{"type": "text", "text": each}] if isinstance(each, str) else each for each in (content, more))
+    return [part for each in lists for part in each]
+
+
+_NOT_IN_NAMES: Final = re.compile(r"[\s<|\\/>]")
+"""What OpenAI refuses in the name of a speaker."""
+MAX_NAME_LENGTH: Final = 64
 NO_REASONING: Final = " "
 """In place of the reasoning of a call that another model or a flow made: Kimi refuses an empty text."""
 AFTER_TOOL: Final = "(the tools have answered)"

@@ -6,7 +6,9 @@ Source: OpenAI's API reference, "Create chat completion", and where they differ 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,11 +36,13 @@ from clawdbot_model_gateway.core.supported_fields import (
     unsupported_defaults,
     warnings_for,
 )
-from clawdbot_model_gateway.formats.chat.messages import MessageEncoder
+from clawdbot_model_gateway.formats.chat.messages import MessageEncoder, in_order
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 from clawdbot_model_gateway.formats.conversation import Repairs, prepare, with_question
 from clawdbot_model_gateway.formats.gemini.models import profile_of
 from clawdbot_model_gateway.formats.gemini.thought_signatures import SKIP_VALIDATION
+from clawdbot_model_gateway.formats.strict_schema import close_schema
+from clawdbot_model_gateway.formats.tool_schema import input_schema_json
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
 JsonObject = dict[str, Any]
@@ -74,8 +78,8 @@ EFFORTS: Final = {
     REASONING_EFFORT_MEDIUM: "medium",
     REASONING_EFFORT_HIGH: "high",
 }
-EMPTY_SCHEMA: Final = b'{"type":"object","properties":{}}'
-"""For a tool without arguments."""
+ASK_FOR_JSON: Final = "Reply with JSON."
+"""Added to the instructions where a request for JSON does not mention it."""
 MAX_CACHED_TOOLS: Final = 512
 """Tools whose JSON is cached: the same ones come with every turn."""
 
@@ -106,21 +110,20 @@ class RequestEncoder:
         self._profile = profile
         self._defaults = defaults
         self._supported = SUPPORTED_FIELDS - profile.unsupported
-        self._default_fields = {
-            self._wire_name(name): value
-            for name, value in defaults.sampling.items()
-            if f"sampling.{name}" in self._supported
-        }
+        self._reasoning_models = re.compile(profile.reasoning_models or r"(?!)")
         self._option_paths = {
             **{self._wire_name(name): f"sampling.{name}" for name in SAMPLING},
             **OPTION_PATHS,
         }
         self._tools: dict[bytes, bytes] = {}
 
-    @property
-    def native_formats(self) -> frozenset[str]:
+    def native_formats(self, request: GenerateRequest) -> frozenset[str]:
         """The response formats that the server has a field for; "tool" if a tool call can be required."""
-        return formats_of(self._supported)
+        formats = formats_of(self._supported)
+        if self._profile.strict_schemas and request.response_format.HasField("json_schema"):
+            schema = close_schema(to_plain(request.response_format.json_schema.schema))
+            return formats if schema is not None else formats - {"json_schema"}
+        return formats
 
     def encode(self, request: GenerateRequest, model: str, *, stream: bool) -> EncodedRequest:
         """The body.
@@ -132,34 +135,35 @@ class RequestEncoder:
         names = ToolNames(tool.name for tool in request.tools)
         unsigned = SKIP_VALIDATION if self._profile.thought_signatures and profile_of(model).gemini_3 else ""
         messages = MessageEncoder(names, self._profile, unsigned)
-        body: JsonObject = {"model": model, **self._default_fields}
-        repairs = Repairs()
+        supported = self._supported_by(request, model)
+        body: JsonObject = {"model": model, **self._default_fields(supported)}
+        repairs, refused = Repairs(), list[str]()
         prepared = with_question(prepare(request.messages, repairs))
         body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
-        body["messages"] += messages.flush()
+        body["messages"] = in_order([*body["messages"], *messages.flush()], self._profile)
         if self._profile.marks_prefix and body["messages"][-1]["role"] == "assistant":
             body["messages"][-1]["prefix"] = True
         if request.HasField("sampling"):
-            self._add_sampling(request, body)
+            refused += self._add_sampling(request, supported, body)
         if request.tools:
             body["tools"] = [orjson.Fragment(self._tool(tool, names)) for tool in request.tools]
             self._add_tool_choice(request.tool_choice, names, body)
         if request.HasField("response_format"):
             self._add_response_format(request.response_format, body)
-        refused: list[str] = []
         if request.HasField("provider_options"):
             options = dict(_provider_options(request))
-            options, refused = split_options(options, self._option_paths, self._supported)
+            options, refused_options = split_options(options, self._option_paths, supported)
             body.update(options)
+            refused += refused_options
         if stream:
             body["stream"] = True
             if self._profile.stream_usage:
                 body["stream_options"] = {"include_usage": True}
-        warnings = warnings_for(request, self._supported, self._provider)
+        warnings = warnings_for(request, supported, self._provider)
         refused += messages.unsupported
         if refused:
             warnings += enforce_strict(request, [not_supported(path, self._provider) for path in refused])
-        warnings += unsupported_defaults(self._defaults.sampling, request, self._supported, self._provider)
+        warnings += unsupported_defaults(self._defaults.sampling, request, supported, self._provider)
         warnings += reasoning_left_out(messages.left_out, self._provider)
         warnings += repairs.warnings()
         return EncodedRequest(orjson.dumps(body), names, warnings)
@@ -167,29 +171,47 @@ class RequestEncoder:
     def _wire_name(self, name: str) -> str:
         return self._profile.max_tokens_field if name == "max_tokens" else name
 
-    def _add_sampling(self, request: GenerateRequest, body: JsonObject) -> None:
+    def _supported_by(self, request: GenerateRequest, model: str) -> AbstractSet[str]:
+        """What this model has a field for in a request like this one."""
+        if not self._reasoning_models.search(model) or (
+            request.sampling.reasoning_effort == REASONING_EFFORT_NONE
+        ):
+            return self._supported
+        return self._supported - self._profile.refused_when_reasoning
+
+    def _default_fields(self, supported: AbstractSet[str]) -> JsonObject:
+        return {
+            self._wire_name(name): value
+            for name, value in self._defaults.sampling.items()
+            if f"sampling.{name}" in supported
+        }
+
+    def _add_sampling(
+        self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject
+    ) -> list[str]:
+        """Returns the paths of values that the vendor does not take."""
+        refused = []
         for descriptor, value in request.sampling.ListFields():
             name = descriptor.name
-            if f"sampling.{name}" not in self._supported:
+            if f"sampling.{name}" not in supported:
                 continue
             if name == "stop":
-                body["stop"] = list(value)
+                limit = self._profile.max_stops
+                body["stop"] = list(value)[:limit]
+                refused += [f"sampling.stop[{index}]" for index in range(len(body["stop"]), len(value))]
             elif name == "reasoning_effort":
                 body["reasoning_effort"] = EFFORTS.get(value, "medium")
             else:
                 body[self._wire_name(name)] = value
+        return refused
 
     def _tool(self, tool: ToolSpec, names: ToolNames) -> bytes:
         wire = names.to_wire(tool.name)
         key = wire.encode() + b"\0" + tool.SerializeToString(deterministic=True)
         encoded = self._tools.get(key)
         if encoded is None:
-            schema = to_json(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA
-            function = {
-                "name": wire,
-                "description": tool.description,
-                "parameters": orjson.Fragment(schema),
-            }
+            described = {"description": tool.description} if tool.description else {}
+            function = {"name": wire, **described, "parameters": orjson.Fragment(input_schema_json(tool))}
             encoded = orjson.dumps({"type": "function", "function": function})
             if len(self._tools) >= MAX_CACHED_TOOLS:
                 self._tools.clear()
@@ -207,25 +229,39 @@ class RequestEncoder:
 
     def _add_response_format(self, response_format: ResponseFormat, body: JsonObject) -> None:
         kind = response_format.WhichOneof("format") or ""
-        if kind in _FORMAT_ENCODERS and f"response_format.{kind}" in self._supported:
-            body["response_format"] = _FORMAT_ENCODERS[kind](response_format)
+        if f"response_format.{kind}" not in self._supported:
+            return
+        if kind == "json":
+            body["response_format"] = {"type": "json_object"}
+            _mention_json(body["messages"])
+        elif kind == "json_schema":
+            body["response_format"] = _json_schema(response_format, closed=self._profile.strict_schemas)
 
 
 _TOOL_CHOICES: Final[Mapping[int, Any]] = {ToolChoice.MODE_NONE: "none", ToolChoice.MODE_REQUIRED: "required"}
 
 
-def _json_schema(response_format: ResponseFormat) -> JsonObject:
+def _json_schema(response_format: ResponseFormat, *, closed: bool) -> JsonObject:
+    """Strict, since our contract promises JSON that matches the schema."""
     json_schema = response_format.json_schema
-    # Strict, since our contract promises JSON that matches the schema.
-    schema = orjson.Fragment(to_json(json_schema.schema))
-    named = {"name": wire_name(json_schema.name or "reply"), "schema": schema, "strict": True}
+    schema = close_schema(to_plain(json_schema.schema)) if closed else None
+    named = {
+        "name": wire_name(json_schema.name or "reply"),
+        "schema": schema or orjson.Fragment(to_json(json_schema.schema)),
+        "strict": True,
+    }
     return {"type": "json_schema", "json_schema": named}
 
 
-_FORMAT_ENCODERS: Final[Mapping[str, Callable[[ResponseFormat], JsonObject]]] = {
-    "json": lambda _: {"type": "json_object"},
-    "json_schema": _json_schema,
-}
+def _mention_json(messages: list[JsonObject]) -> None:
+    """OpenAI and others refuse to be asked for JSON by the format alone."""
+    if any("json" in str(message["content"]).lower() for message in messages):
+        return
+    first = messages[0]
+    if first["role"] == "system" and isinstance(first["content"], str):
+        first["content"] += f"\n\n{ASK_FOR_JSON}"
+    else:
+        messages.insert(0, {"role": "system", "content": ASK_FOR_JSON})
 
 
 def _provider_options(request: GenerateRequest) -> Iterator[tuple[str, Any]]:

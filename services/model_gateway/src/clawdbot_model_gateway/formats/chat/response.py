@@ -27,6 +27,8 @@ from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.error_payloads import reports_error
 
+REASONING: Final = ("reasoning_content", "reasoning", "thinking", "reasoning_text")
+"""The field's name: of DeepSeek and older vLLM, of newer vLLM and OpenRouter, Ollama's, of Copilot."""
 DONE: Final = b"[DONE]"
 """What comes after the last chunk of a stream."""
 
@@ -69,8 +71,7 @@ class ResponseDecoder(ReplyDecoder):
             return
         self._start(chunk.get("model"), out)
         for choice in choices:
-            reason = choice.get("finish_reason")
-            self._decode_choice(choice, reason_in(reason) if reason else "", out)
+            self._decode_choice(choice, _reason(choice), out)
 
     @override
     def finish(self, out: list[Event]) -> None:
@@ -93,6 +94,8 @@ class ResponseDecoder(ReplyDecoder):
     def _decode_choice(self, choice: dict[str, Any], reason: str, out: list[Event]) -> None:
         before = len(out)
         delta, message = choice.get("delta"), choice.get("message")
+        if delta is None and message is None and "text" in choice:
+            delta = {"content": choice["text"]}  # as of the API's predecessor
         if isinstance(delta, dict):
             self._decode_delta(delta, out)
         if isinstance(message, dict):
@@ -118,12 +121,10 @@ class ResponseDecoder(ReplyDecoder):
 
     def _decode_delta(self, delta: dict[str, Any], out: list[Event], *, whole: bool = False) -> None:
         """A piece of a message; `whole`: all of it, so that each tool call is complete."""
-        # Of DeepSeek and older vLLM; of newer vLLM and OpenRouter.
-        reasoning = as_string(delta.get("reasoning_content")) or as_string(delta.get("reasoning"))
-        if reasoning:
-            self._add_reasoning(reasoning, out)
         if details := delta.get("reasoning_details"):
             self._details.add(details)
+        if reasoning := _reasoning(delta):
+            self._add_reasoning(reasoning, out)
         content = delta.get("content")
         if isinstance(content, str):
             if content:
@@ -173,12 +174,30 @@ class ResponseDecoder(ReplyDecoder):
         self._text.add_reasoning(piece, out)
 
 
+def _reason(choice: dict[str, Any]) -> str:
+    """The finish reason; some servers put it into the message, or say more than the word."""
+    reason = choice.get("finish_reason")
+    if reason is None:
+        reason = as_object(choice.get("delta") or choice.get("message")).get("finish_reason")
+    return reason_in(as_object(reason).get("type", reason)) if reason else ""
+
+
+def _reasoning(message: dict[str, Any]) -> str:
+    """The reasoning in a message, or in a piece of it."""
+    for name in REASONING:
+        if (said := message.get(name)) and isinstance(said, str):
+            return said
+    details = message.get("reasoning_details")
+    texts = map(as_object, details) if isinstance(details, list) else ()
+    return "".join(as_string(each.get("text")) or as_string(each.get("summary")) for each in texts)
+
+
 def _parts(content: Any) -> Iterator[tuple[str, str]]:
     """Thought and text of typed parts, in which Mistral's reasoning models also send their reasoning."""
-    for part in content if isinstance(content, list) else ():
+    for part in content if isinstance(content, list) else [content]:
         if not isinstance(part, dict):
-            continue
-        if part.get("type") == "thinking":
+            yield "", as_string(part)
+        elif part.get("type") == "thinking":
             thinking = part.get("thinking")
             for each in thinking if isinstance(thinking, list) else [{"text": thinking}]:
                 yield as_string(as_object(each).get("text")), ""
@@ -190,8 +209,7 @@ def _texts(message: dict[str, Any]) -> tuple[str, str]:
     """All thoughts and all text of a message."""
     content, refusal = message.get("content"), as_string(message.get("refusal"))
     parts = [("", content)] if isinstance(content, str) else [*_parts(content)]
-    thoughts = as_string(message.get("reasoning_content")) or as_string(message.get("reasoning"))
-    thoughts = thoughts or "".join(thought for thought, _ in parts)
+    thoughts = _reasoning(message) or "".join(thought for thought, _ in parts)
     return thoughts, "".join(text for _, text in parts) + refusal
 
 

@@ -68,6 +68,8 @@ CANDIDATE_COUNT: Final = "candidateCount"
 """Likewise reserved, in generationConfig."""
 SEED_LIMIT: Final = 2**31
 """The API's seed is an int32."""
+MAX_STOPS: Final = 5
+"""Stop sequences that the API takes."""
 MAX_CACHED_TOOLS: Final = 512
 """Tools whose JSON is cached: the same ones come with every turn."""
 
@@ -147,6 +149,8 @@ class RequestEncoder:
         if config:
             body[GENERATION_CONFIG] = config
         unsupported = messages.unsupported
+        stops = range(MAX_STOPS, len(request.sampling.stop))
+        unsupported = unsupported + [f"sampling.stop[{index}]" for index in stops]
         if request.HasField("provider_options"):
             options = to_plain(request.provider_options)
             unsupported = unsupported + _take_refused(options, supported)
@@ -207,7 +211,7 @@ def _unsupported_by(profile: ModelProfile, request: GenerateRequest) -> list[str
 
 def _sampling(request: GenerateRequest, supported: AbstractSet[str]) -> JsonObject:
     return {
-        SAMPLING[descriptor.name]: list(value) if descriptor.name == "stop" else value
+        SAMPLING[descriptor.name]: list(value)[:MAX_STOPS] if descriptor.name == "stop" else value
         for descriptor, value in request.sampling.ListFields()
         if descriptor.name in SAMPLING and f"sampling.{descriptor.name}" in supported
     }

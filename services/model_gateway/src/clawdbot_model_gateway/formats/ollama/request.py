@@ -36,6 +36,7 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import Repairs, prepare, with_question
 from clawdbot_model_gateway.formats.ollama.messages import MessageEncoder
 from clawdbot_model_gateway.formats.ollama.models import ModelProfile
+from clawdbot_model_gateway.formats.tool_schema import input_schema_json
 
 JsonObject = dict[str, Any]
 
@@ -69,8 +70,6 @@ EFFORTS: Final = {
     REASONING_EFFORT_MEDIUM: "medium",
     REASONING_EFFORT_HIGH: "high",
 }
-EMPTY_SCHEMA: Final = b'{"type":"object","properties":{}}'
-"""For a tool without arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +155,10 @@ def _sampling_options(request: GenerateRequest) -> Iterator[tuple[str, Any]]:
 
 
 def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
-    schema = to_json(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA
     function = {
         "name": names.to_wire(tool.name),
         "description": tool.description,
-        "parameters": orjson.Fragment(schema),
+        "parameters": orjson.Fragment(input_schema_json(tool)),
     }
     return {"type": "function", "function": function}
 

@@ -31,9 +31,11 @@ from clawdbot_model_gateway.core.supported_fields import (
     unsupported_defaults,
     warnings_for,
 )
-from clawdbot_model_gateway.formats.chat.request import EFFORTS
+from clawdbot_model_gateway.formats.chat.request import ASK_FOR_JSON, EFFORTS
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 from clawdbot_model_gateway.formats.responses.messages import MessageEncoder
+from clawdbot_model_gateway.formats.strict_schema import close_schema
+from clawdbot_model_gateway.formats.tool_schema import input_schema
 
 JsonObject = dict[str, Any]
 
@@ -70,8 +72,6 @@ COUNT_FIELDS: Final = frozenset(
 """Fields that POST /responses/input_tokens takes."""
 NON_REASONING_MODELS: Final = re.compile(r"(ft:)?(gpt-3|gpt-4|chatgpt-|gpt-[\w.]+-chat)")
 """Prefixes of the names of models that do not reason. They refuse `reasoning`; all newer models take it."""
-EMPTY_SCHEMA: Final[JsonObject] = {"type": "object", "properties": {}}
-"""For a tool without arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,8 @@ class ModelProfile:
     """Whether they reason; None: decided by each model's name."""
     unsupported: AbstractSet[str] = frozenset()
     """Paths of fields that they refuse."""
+    strict_schemas: bool = False
+    """Whether a JSON Schema must be one of strict mode; others are emulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +124,13 @@ class RequestEncoder:
         self._profile = profile
         self._defaults = defaults
 
-    @property
-    def native_formats(self) -> frozenset[str]:
+    def native_formats(self, request: GenerateRequest) -> frozenset[str]:
         """The response formats that there is a field for; "tool" if a tool call can be required."""
-        return formats_of(SUPPORTED_FIELDS - self._profile.unsupported)
+        formats = formats_of(SUPPORTED_FIELDS - self._profile.unsupported)
+        if self._profile.strict_schemas and request.response_format.HasField("json_schema"):
+            schema = close_schema(to_plain(request.response_format.json_schema.schema))
+            return formats if schema is not None else formats - {"json_schema"}
+        return formats
 
     def encode(self, request: GenerateRequest, model: str) -> EncodedRequest:
         """The body.
@@ -150,6 +155,8 @@ class RequestEncoder:
         kind = request.response_format.WhichOneof("format") or ""
         if kind in _FORMAT_ENCODERS and f"response_format.{kind}" in supported:
             body["text"] = {"format": _FORMAT_ENCODERS[kind](request.response_format)}
+            if kind == "json":
+                _mention_json(body)
         unsupported = messages.unsupported
         if request.HasField("provider_options"):
             options, refused = split_options(to_plain(request.provider_options), OPTION_PATHS, supported)
@@ -200,7 +207,7 @@ def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
         "type": "function",
         "name": names.to_wire(tool.name),
         "description": tool.description,
-        "parameters": to_plain(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA,
+        "parameters": input_schema(tool),
         # The API's default is true, which refuses every schema with an optional argument.
         "strict": False,
     }
@@ -224,8 +231,14 @@ _TOOL_CHOICES: Final[Mapping[int, Any]] = {ToolChoice.MODE_NONE: "none", ToolCho
 def _json_schema(response_format: ResponseFormat) -> JsonObject:
     json_schema = response_format.json_schema
     # Strict, since our contract promises JSON that matches the schema.
-    name = wire_name(json_schema.name or "reply")
-    return {"type": "json_schema", "name": name, "schema": to_plain(json_schema.schema), "strict": True}
+    name, schema = wire_name(json_schema.name or "reply"), to_plain(json_schema.schema)
+    return {"type": "json_schema", "name": name, "schema": close_schema(schema) or schema, "strict": True}
+
+
+def _mention_json(body: JsonObject) -> None:
+    """The API refuses to be asked for JSON by the format alone: the input has to mention it."""
+    if not any("json" in str(item.get("content")).lower() for item in body["input"]):
+        body["input"].insert(0, {"role": "developer", "content": ASK_FOR_JSON})
 
 
 _FORMAT_ENCODERS: Final[Mapping[str, Callable[[ResponseFormat], JsonObject]]] = {
