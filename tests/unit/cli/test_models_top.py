@@ -20,7 +20,8 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import (
     QueueLength,
     UsageRecord,
 )
-from clawdbot_cli.models.top import HEADS, Look, Top, top_table
+from clawdbot_cli.models.top import Top
+from clawdbot_cli.models.top_view import Look, top_view
 from clawdbot_servicekit.errors import RemoteError
 from rich.console import Console
 
@@ -34,11 +35,20 @@ def queues(interactive=0, standard=0, batch=0):
     return [QueueLength(priority=each, requests=number) for each, number in lengths.items()]
 
 
+def lines(now, *before, width=500, height=None, seconds=2.0, spent=None):
+    """The lines of the view, each as its cells."""
+    out = io.StringIO()
+    view = top_view(Look(10.0 + seconds, now, spent), Look(10.0, before), width, height)
+    Console(file=out, width=width).print(view)
+    written = out.getvalue().splitlines()
+    assert max(map(len, written)) <= width
+    return [re.split(r"  +", each.strip()) for each in written]
+
+
 def shown(now, *before, seconds=2.0, spent=None):
     """Each backend's cells by the heads of their columns."""
-    table = top_table(Look(10.0 + seconds, now, spent), Look(10.0, before))
-    columns = [list(each.cells) for each in table.columns]
-    return [dict(zip(HEADS, row, strict=True)) for row in zip(*columns, strict=True)]
+    heads, *rows = lines(now, *before, seconds=seconds, spent=spent)
+    return [dict(zip(heads, row, strict=True)) for row in rows]
 
 
 def test_rates_are_the_difference_of_two_looks():
@@ -104,6 +114,33 @@ def test_what_was_spent_is_unknown_to_a_caller_that_may_not_ask():
 def test_names_cannot_control_the_terminal():
     (row,) = shown([backend("a\x1b[2J")])
     assert "\x1b" not in row["backend"]
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (60, ["backend", "state", "in flight", "queue", "req/s", "errors", "today"]),
+        (25, ["backend", "state", "in flight"]),
+        (24, ["backend", "state"]),
+        (10, ["backend"]),
+    ],
+)
+def test_a_narrow_terminal_does_without_the_less_important_columns(width, heads):
+    head, row = lines([backend()], width=width)
+    assert (head, len(row)) == (heads, len(heads))
+
+
+def test_a_low_terminal_shows_the_backends_in_trouble_and_those_with_the_most_to_do():
+    backends = [backend(f"b{number}", requests_in_flight=number) for number in range(10)]
+    backends[2].breaker = BREAKER_STATE_OPEN
+    head, *rows, rest = lines(backends, width=60, height=5)
+    assert (head[0], [each[0] for each in rows]) == ("backend", ["b2", "b8", "b9"])
+    assert rest == ["… and 7 more backends with less to do"]
+
+
+def test_names_may_be_markup_or_wide():
+    rows = lines([backend("[red]a"), backend("数据" * 3)], width=40)[1:]
+    assert [each[0] for each in rows] == ["[red]a", "数据" * 3]
 
 
 class Client:
