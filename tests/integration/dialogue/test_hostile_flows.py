@@ -11,6 +11,8 @@ import grpc
 import pytest
 from clawdbot.dialogue.v1 import flow_service_pb2 as pb
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceStub
+from clawdbot_dialogue.core import flow_admin
+from clawdbot_servicekit.limited_process import Limits
 
 from tests.support.dialogue_service import scripted_peers, serving
 from tests.support.processes import process
@@ -104,7 +106,9 @@ HOSTILE = {
 
 
 @pytest.fixture
-async def served(tmp_path):
+async def served(tmp_path, monkeypatch):
+    patient = Limits(seconds=4 * GENEROUS, memory=1024**3, processes=2)
+    monkeypatch.setattr(flow_admin, "CHECK_LIMITS", patient)
     async with serving(tmp_path) as served:
         yield served
 

@@ -111,7 +111,8 @@ async def test_a_missing_model_is_an_error_that_says_how_to_get_it(backend, tmp_
 # Models
 
 
-async def test_models_are_listed_with_their_context_and_those_that_chat_first(backend, provider):
+async def test_models_are_listed_with_their_context_and_those_that_chat_first(backend, provider, monkeypatch):
+    monkeypatch.setattr("clawdbot_model_gateway.providers.ollama.SHOW_TIMEOUT", 20.0)
     backend.shown = {
         "nomic-embed-text:latest": shown(2048, ("embedding",), "nomic-bert"),
         "qwen3:8b": shown(40_960),

@@ -20,7 +20,7 @@ def tests_are_importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def processes(seconds=10.0, memory=1024**3, at_a_time=1):
+def processes(seconds=100.0, memory=1024**3, at_a_time=1):
     return LimitedProcesses("tests.support.limited_questions", Limits(seconds, memory, at_a_time))
 
 

@@ -25,7 +25,7 @@ LOG_ERRORS: Final = 1
 
 
 def main() -> None:
-    """Serves until the input ends."""
+    """Serves, or stays with the reason why it does not, until the input ends."""
     spec: dict[str, Any] = json.loads(sys.stdin.readline())
     problem = _checksum_problem(spec)
     server = None
@@ -40,13 +40,11 @@ def main() -> None:
         Path(spec["socket"]).with_name(LOADED).touch()
     sys.stdout.write(json.dumps({"problem": problem}) + "\n")
     sys.stdout.flush()
-    if server is not None:
-        sys.stdin.read()
+    # Also where it failed: the reason is written by a thread of llama.cpp, which may take its time.
+    sys.stdin.read()
+    # There is nothing to save: the system frees a model's gigabytes faster than its destructors.
     shutil.rmtree(Path(spec["socket"]).parent, ignore_errors=True)
-    if server is not None:
-        # There is nothing to save: the system frees a model's gigabytes faster than its destructors.
-        os._exit(0)
-    # Why the model did not load is still to be written, by a thread of llama.cpp that its end waits for.
+    os._exit(0)
 
 
 def _checksum_problem(spec: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ Why a process and not a thread: docs/decisions/0005-a-model-file-has-a-process-o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -30,6 +31,8 @@ LOAD_RETRY_INTERVAL: Final = 30.0
 """Seconds after a failed load before a request may start another one."""
 EXIT_TIMEOUT: Final = 5.0
 """Seconds for a terminated process to exit; meanwhile the system frees its memory."""
+REASON_TIMEOUT: Final = 5.0
+"""Seconds for llama.cpp to write why a model did not load; a thread of its own does so."""
 MAX_STDERR_LINES: Final = 20
 """Lines of the process's error output that are kept."""
 
@@ -110,6 +113,8 @@ class LlamaServerProcess:
         self._stderr_reader: asyncio.Task[None] | None = None
         self._load_ended_at = 0.0
         self._stderr: deque[str] = deque(maxlen=MAX_STDERR_LINES)
+        self._told = asyncio.Event()
+        """Set when there is more of it."""
         self._log = structlog.get_logger(__name__)
 
     @property
@@ -274,7 +279,10 @@ class LlamaServerProcess:
             pass  # It has died; its output says so below.
         line = await process.stdout.readline()
         problem: str = json.loads(line)["problem"] if line else "ended"
+        if problem == "failed":
+            await self._wait_for_reason()
         if problem:
+            process.stdin.close()
             await process.wait()
             if self._stderr_reader is not None:
                 # Its last lines may not have been read yet.
@@ -285,10 +293,22 @@ class LlamaServerProcess:
             return self._diagnose(f"{self._file} was not loaded")
         return ModelMissing(f"{self._file} was not loaded: {problem}; download it again") if problem else None
 
+    async def _wait_for_reason(self) -> None:
+        """Returns once llama.cpp has written why it failed, or will not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REASON_TIMEOUT):
+                while not self._reason:
+                    self._told.clear()
+                    await self._told.wait()
+
+    @property
+    def _reason(self) -> str:
+        """The first error in llama.cpp's output."""
+        return next((match[1] for line in self._stderr if (match := _ERROR_LINE.search(line))), "")
+
     def _diagnose(self, summary: str) -> ModelError:
         """The error that llama.cpp's output explains."""
-        reason = next((match[1] for line in self._stderr if (match := _ERROR_LINE.search(line))), "")
-        reason = reason.replace(self._spec.path, self._file)
+        reason = self._reason.replace(self._spec.path, self._file)
         detail = f"{summary}: {reason}" if reason else summary
         for pattern, error_class, advice in CAUSES:
             if pattern.search(reason):
@@ -304,6 +324,7 @@ class LlamaServerProcess:
             *complete, rest = (rest + data).split(b"\n")
             lines = [line.decode("utf-8", "replace") for line in complete]
             self._stderr.extend(lines)
+            self._told.set()
             for line in lines:
                 self._log.debug("llama_cpp_output", file=self._file, line=Content(line))
 
