@@ -158,11 +158,46 @@ async def test_a_key_has_no_more_requests_than_it_may():
     running = [asyncio.create_task(trial.ask()) for _ in range(4)]
     await asyncio.sleep(0)
     assert [each.in_flight for each in trial.keys] == [2, 2]
-    with pytest.raises(RateLimited, match="as many requests as they may"):
-        await trial.ask()
-    for each in running:
+    waiting = [asyncio.create_task(trial.ask()) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    assert sum(trial.asked) == 4
+    for each in (waiting[0], running[0]):
         each.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    await asyncio.sleep(0.01)
+    assert sum(trial.asked) == 5, "the one that still waits has the place"
+    for each in (*running, *waiting):
+        each.cancel()
+    await asyncio.gather(*running, *waiting, return_exceptions=True)
+    assert trial.idle
+
+
+@RPCS
+async def test_while_others_cool_down_requests_wait_for_the_key_that_is_left(rpc):
+    gate = asyncio.Event()
+    trial = Trial(
+        FakeProvider([events.started("m"), gate, *says("yes")[1:]]), refuses(BackendAuth("no")), concurrency=1
+    )
+    calls = [asyncio.create_task(trial.ask(rpc)) for _ in range(8)]
+    await asyncio.sleep(0.01)
+    assert trial.asked == [1, 1]
+    gate.set()
+    assert await asyncio.gather(*calls) == ["yes"] * 8
+    assert trial.asked == [8, 1]
+    assert trial.idle
+
+
+async def test_a_request_that_waits_for_a_key_gets_one_that_has_cooled_down():
+    silent = FakeProvider([events.started("m"), WAIT])
+    trial = Trial(silent, refuses(RateLimited("x", retry_after=0.05)), concurrency=1)
+    running, refused = [asyncio.create_task(trial.ask()) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(trial.ask())
+    await asyncio.sleep(0)
+    trial.now += 1
+    assert await asyncio.wait_for(waiting, 20) == "later"
+    for each in (running, refused):
+        each.cancel()
+    await asyncio.wait([running, refused])
     assert trial.idle
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, TypeVar, cast
@@ -29,6 +29,7 @@ from clawdbot_model_gateway.core.provider import (
     TokenCounter,
     VendorModel,
 )
+from clawdbot_model_gateway.core.spending import note_sent
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +82,8 @@ class KeyedProvider(Provider):
         self._keys = keys
         self._clock = clock
         self._uses = 0
+        self._freed = asyncio.Event()
+        """Wakes those that wait for a key."""
 
     @property
     @override
@@ -139,7 +142,7 @@ class KeyedProvider(Provider):
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         tried: list[Key] = []
         while True:
-            key = self._take(tried)
+            key = await self._take(tried)
             held: list[Event] | None = []
             try:
                 async with aclosing(key.provider.stream(request, model)) as events:
@@ -161,13 +164,13 @@ class KeyedProvider(Provider):
             else:
                 return
             finally:
-                key.in_flight -= 1
+                self._give_back(key)
 
     async def _ask(self, ask: Callable[[Any], Awaitable[T]]) -> T:
         """What the provider of a key answers; of the next one, if that key is refused."""
         tried: list[Key] = []
         while True:
-            key = self._take(tried)
+            key = await self._take(tried)
             try:
                 return await ask(key.provider)
             except KEY_ERRORS as error:
@@ -175,30 +178,46 @@ class KeyedProvider(Provider):
                 if error.worked_on:
                     raise
             finally:
-                key.in_flight -= 1
+                self._give_back(key)
 
-    def _take(self, tried: list[Key]) -> Key:
+    async def _take(self, tried: list[Key]) -> Key:
         """The usable key with the fewest requests; of several, the one that was not used for longest.
+
+        Where all have as many as they may, since others cool down, it waits for one.
 
         Raises:
             ModelError: no key is usable.
         """
-        now = self._clock()
-        usable = [
-            each
-            for each in self._keys
-            if each.usable_at <= now
-            and each not in tried
-            and (each.concurrency is None or each.in_flight < each.concurrency)
-        ]
-        if not usable:
-            raise self._unusable(now, tried)
-        key = min(usable, key=lambda each: (each.in_flight, each.used_at))
+        while True:
+            now = self._clock()
+            usable = [each for each in self._keys if each.usable_at <= now and each not in tried]
+            if not usable:
+                raise self._unusable(now, tried)
+            free = [each for each in usable if each.limit is None or each.in_flight < each.limit]
+            if free:
+                break
+            await self._wait_for_key(now, tried)
+        key = min(free, key=lambda each: (each.in_flight, each.used_at))
         key.in_flight += 1
         self._uses += 1
         key.used_at = self._uses
         tried.append(key)
         return key
+
+    async def _wait_for_key(self, now: float, tried: Sequence[Key]) -> None:
+        """Returns when a key was given back, or the first cool-down is over."""
+        resting = [each.usable_at for each in self._keys if each.usable_at > now and each not in tried]
+        # Nothing is sent meanwhile, so that a caller who leaves pays nothing.
+        note_sent(False)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(resting) - now if resting else None):
+                await self._freed.wait()
+        note_sent(True)
+
+    def _give_back(self, key: Key) -> None:
+        key.in_flight -= 1
+        self._freed.set()
+        self._freed.clear()
 
     def _cool_down(self, key: Key, error: ModelError) -> None:
         now = self._clock()
@@ -218,8 +237,6 @@ class KeyedProvider(Provider):
             for each in self._keys
             if each.error is not None and (each.usable_at > now or each in tried)
         ]
-        if not waits:
-            return RateLimited("all keys of the backend have as many requests as they may")
         usable_at, error = min(waits, key=itemgetter(0))
         count = len(self._keys)
         wait = max(0.0, usable_at - now)

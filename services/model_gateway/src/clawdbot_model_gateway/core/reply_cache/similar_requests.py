@@ -20,6 +20,7 @@ import structlog
 from clawdbot.common.v1.message_pb2 import ROLE_USER
 from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_BATCH, CachePolicy, GenerateRequest
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest, EmbedResponse
+from clawdbot_servicekit import deadline
 from clawdbot_servicekit.caller import Caller, enter_caller
 
 from clawdbot_model_gateway.core.backends import Backend
@@ -176,6 +177,8 @@ class SimilarRequests:
     async def _qualify(self) -> None:
         # Measuring is nobody's call: it is in no tenant's usage, and in no tenant's limits.
         enter_caller(Caller(tenant=""))
+        # It would inherit the deadline of the call that reloads the configuration.
+        deadline.enter_deadline(None)
         while True:
             try:
                 model, false_hits, similar, pairs = await self._measure()
