@@ -1,7 +1,7 @@
 """The native engine's server: pygrpc-native, and what we do differently.
 
-The only module that knows the package. It uses two of its private methods, so the lock pins the version, and
-the channel contract runs over it.
+The only module that knows the package. It uses private parts of it, so the version is pinned, and the channel
+contract runs over it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ IO_THREADS: Final = 1
 BACKLOG: Final = 4096
 """Connections that wait to be accepted. Of the package's 128 a burst takes more, and a client that finds no
 place tries again only after a second."""
+DESCRIPTORS: Final = Path("/dev/fd")
 FLUSH_TIME: Final = 0.1
 """Seconds for replies to be sent after their calls have ended."""
 UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE.value[0]
@@ -86,10 +88,12 @@ class NativeServer(Server):
 
     def _refuse_connections(self) -> None:
         """Closes the listening socket under the package: its descriptor becomes one where nobody connects."""
-        for descriptor in self._listeners:
-            with socket.create_server(("127.0.0.1", 0), backlog=1) as unused:
-                unused.setblocking(False)
-                os.dup2(unused.fileno(), descriptor, inheritable=False)
+        # A process that has no descriptor left accepts no connections anyway.
+        with suppress(OSError):
+            for descriptor in self._listeners:
+                with socket.create_server(("127.0.0.1", 0), backlog=1) as unused:
+                    unused.setblocking(False)
+                    os.dup2(unused.fileno(), descriptor, inheritable=False)
         self._listeners = ()
 
     async def _end_calls(self) -> int:
@@ -122,8 +126,9 @@ class NativeServer(Server):
 
 
 def _listening_on(port: int) -> Iterator[int]:
-    """The descriptors of this process that listen on the TCP port."""
-    for descriptor in [int(each.name) for each in Path("/dev/fd").iterdir()]:
+    """The descriptors of this process that listen on the TCP port; none if the system does not list them."""
+    listed = DESCRIPTORS.iterdir() if DESCRIPTORS.is_dir() else ()
+    for descriptor in [int(each.name) for each in listed]:
         try:
             each = socket.socket(fileno=descriptor)
         except OSError:
