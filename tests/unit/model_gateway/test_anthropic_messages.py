@@ -32,7 +32,7 @@ def conversation(*messages):
 
 
 def blocks(*parts, role=ROLE_USER):
-    (turn,) = conversation(Message(role=role, parts=parts))
+    *_, turn = conversation(Message(role=role, parts=parts))
     return turn["content"]
 
 
@@ -213,7 +213,7 @@ def test_a_result_may_be_an_image_or_data_or_nothing():
 
 
 def test_other_vendors_ids_are_sanitized_the_same_way_in_call_and_result():
-    called, returned = conversation(
+    _, called, returned = conversation(
         Message(role=ROLE_ASSISTANT, parts=[call("functions.reserve:0")]),
         Message(role=ROLE_TOOL, parts=[result("functions.reserve:0", Part(text="Booked"))]),
     )
@@ -332,3 +332,14 @@ def test_a_model_thinks_on_after_its_own_call_and_in_the_next_turn():
 def test_the_beginning_of_a_reply_does_not_end_in_white_space():
     wire, _ = encode(asks("Count", Message(role=ROLE_ASSISTANT, parts=[Part(text="One, two, ")])))
     assert wire["messages"][-1]["content"] == [{"type": "text", "text": "One, two,"}]
+
+
+@pytest.mark.parametrize("instructions", [[], [says("Be brief.", ROLE_SYSTEM)]])
+@pytest.mark.parametrize(
+    "first",
+    [[says("Hello!", ROLE_ASSISTANT)], [calling("c1"), Message(role=ROLE_TOOL, parts=[result("c1")])]],
+)
+def test_the_user_is_the_first_to_speak(instructions, first):
+    sent = conversation(*instructions, *first, says("Hi"))
+    assert [each["role"] for each in sent] == ["user", "assistant", "user"]
+    assert sent[0]["content"] == [{"type": "text", "text": "(the conversation begins)"}]

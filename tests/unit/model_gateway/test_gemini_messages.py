@@ -22,7 +22,7 @@ from clawdbot_model_gateway.formats.gemini.request import RequestDefaults, Reque
 
 from tests.support.fake_gemini import call, chunk
 from tests.support.gemini_streams import reply_to
-from tests.support.generate_requests import asks, calling, tool
+from tests.support.generate_requests import asks, calling, says, tool
 
 OLD, NEW = "gemini-2.0-flash", "gemini-3-flash"
 
@@ -42,7 +42,7 @@ def parts(role, *message_parts, **more):
 def answers(*results, **more):
     """The parts with the results of calls."""
     calls = calling(*(each.tool_result.call_id for each in results))
-    return contents(calls, Message(role=ROLE_TOOL, parts=results), **more)[1]["parts"]
+    return contents(calls, Message(role=ROLE_TOOL, parts=results), **more)[-1]["parts"]
 
 
 def booking(call_id="c1", **more):
@@ -205,3 +205,16 @@ def test_each_step_of_a_turn_has_its_own_placeholder():
     step = [Message(role=ROLE_ASSISTANT, parts=[booking()]), Message(role=ROLE_TOOL, parts=[result()])]
     sent = contents("A table", *step, *step, model=NEW)
     assert ["thoughtSignature" in each["parts"][0] for each in sent] == [False, True, False, True, False]
+
+
+def test_contents_of_one_role_are_joined_where_nothing_is_between_them():
+    thought = Message(role=ROLE_ASSISTANT, parts=[Part(reasoning=Reasoning(text="hm"))])
+    sent = contents("Hello", thought, "Are you there?", warned=["messages[1].parts[0].reasoning"])
+    assert [each["role"] for each in sent] == ["user"]
+    assert [each["text"] for each in sent[0]["parts"]] == ["Hello", "Are you there?"]
+
+
+@pytest.mark.parametrize("instructions", [[], [says("Be brief.", ROLE_SYSTEM)]])
+def test_the_user_is_the_first_to_speak(instructions):
+    sent = contents(*instructions, says("Hello!", ROLE_ASSISTANT), "Hi")
+    assert [each["role"] for each in sent] == ["user", "model", "user"]

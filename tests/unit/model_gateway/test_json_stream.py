@@ -186,7 +186,8 @@ def test_any_sign_of_life_leaves_lines_alone(sign):
 def test_an_error_that_is_no_event_is_one_all_the_same(vendor, error):
     read, stream = REPLIES[vendor]
     first = stream.replace(b"\r", b"").split(FIRST_END, 1)[0] + FIRST_END
-    for pieces in ((error + b"\n",), (first, error + FIRST_END), (first, error)):
+    pretty = error.replace(b", ", b",\n ").replace(b"{", b"{\n") if error.startswith(b"{") else error
+    for pieces in ((error + b"\n",), (first, error + FIRST_END), (first, error), (first, pretty + b"\n")):
         with pytest.raises(BackendOverloaded, match="boom"):
             read(*pieces)
 

@@ -7,6 +7,7 @@ from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
+from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.sse import EventParser
 from clawdbot_model_gateway.formats.think_tags import EVIDENCE, ThinkTagModes
 from clawdbot_model_gateway.http import ErrorMapper
@@ -143,3 +144,27 @@ def test_the_end_of_a_thought_keeps_what_was_learned():
 @pytest.mark.parametrize("end", ENDS[:-1])
 def test_a_thought_that_is_cut_stays_one_where_the_configuration_says_that_it_is(end):
     assert reply(ThinkTagModes("open"), "A guest asks", **end) == ("A guest asks", "")
+
+
+@pytest.mark.parametrize("leak", ["</think>", "<think></think>", "<think>\n\n</think>\n\n", "\n</think>\n"])
+@pytest.mark.parametrize("cut", [1, 3, 100])
+def test_tags_that_a_server_leaves_when_it_takes_the_reasoning_out_are_not_shown(leak, cut):
+    text = f"{leak}Hi <think> there"
+    pieces = [text[at : at + cut] for at in range(0, len(text), cut)]
+    for mode in ("auto", "at_start", "open"):
+        said, out = ReplyText(mode), []
+        said.add_reasoning("hm", out)
+        for piece in pieces:
+            said.add(piece, out)
+        said.end(out, answered=True)
+        assert "".join(each.text_delta.text for each in out).lstrip() == "Hi <think> there"
+
+
+@pytest.mark.parametrize("text", [" <b>Hi</b>", "<", "  ", "<thin", "Hi</think>", "<think>er", "x"])
+def test_other_text_after_the_reasoning_is_shown_as_it_is(text):
+    said, out = ReplyText("auto"), []
+    said.add_reasoning("hm", out)
+    for character in text:
+        said.add(character, out)
+    said.end(out, answered=True)
+    assert "".join(each.text_delta.text for each in out) == text

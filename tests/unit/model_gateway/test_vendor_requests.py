@@ -206,6 +206,26 @@ def test_a_late_instruction_is_the_users_where_the_system_speaks_only_first(vend
     assert "B." in json.dumps([each for each in wire if each["role"] == "user"])
 
 
+@pytest.mark.parametrize("vendor", ["mistral", "perplexity"])
+@pytest.mark.parametrize("instructions", [[], [says("Be brief.", ROLE_SYSTEM)]])
+def test_an_assistant_that_greets_is_spoken_to_first_where_the_vendor_wants_it(vendor, instructions):
+    request = asks(*instructions, says("Hello!", ROLE_ASSISTANT), "Hi")
+    wire = encode(request, VENDOR_PROFILES[vendor])[0]["messages"]
+    assert [each["role"] for each in wire][-3:] == ["user", "assistant", "user"]
+    plain = encode(request, VENDOR_PROFILES["openai"])[0]["messages"]
+    assert [each["role"] for each in plain][-2:] == ["assistant", "user"]
+    assert len(plain) == len(instructions) + 2
+
+
+def test_openais_other_models_get_no_effort():
+    request = asks(sampling={"reasoning_effort": REASONING_EFFORT_NONE})
+    wire, warnings = encode(request, VENDOR_PROFILES["openai"], "gpt-4o")
+    assert set(wire) == {"model", "messages"}
+    assert warnings == ["sampling.reasoning_effort"]
+    assert "reasoning_effort" in encode(request, VENDOR_PROFILES["openai"], "gpt-5.1")[0]
+    assert "reasoning_effort" in encode(request, VENDOR_PROFILES["azure"], "my-deployment")[0]
+
+
 def test_perplexity_hears_turns_that_alternate():
     image = Message(role=ROLE_USER, parts=[Part(image=Media(uri="https://x/y.png"))])
     request = asks("Hi", "there", image, says("Hm", ROLE_ASSISTANT), says("so", ROLE_ASSISTANT), "Go on")

@@ -2,7 +2,7 @@
 
 Vendors refuse a text that is empty or blank, a message between the results of one message's calls, a call
 without a result, a result without a call, two calls with one id, and, but for OpenAI and Google, a request
-without a question.
+without a question. Some refuse an assistant that speaks first.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from clawdbot.common.v1.message_pb2 import (
+    ROLE_ASSISTANT,
     ROLE_SYSTEM,
     ROLE_TOOL,
     ROLE_USER,
@@ -30,6 +31,8 @@ Numbered: TypeAlias = list[tuple[int, Message]]
 
 EMPTY_MESSAGE: Final = "(empty message)"
 """What a person said whose message is blank: an answer to it is still expected."""
+BEGINNING: Final = "(the conversation begins)"
+"""What a person says before an assistant that greets."""
 NO_RESULT: Final = "There is no result: the conversation was interrupted before the tool had answered."
 """The result of a call that has none in the conversation, such as one that broke off."""
 REPAIRED: Final = "CONVERSATION_REPAIRED"
@@ -87,6 +90,15 @@ def with_question(messages: Numbered) -> Numbered:
         return messages
     index, last = messages[-1]
     return [*messages[:-1], (index, Message(role=ROLE_USER, parts=last.parts, name=last.name))]
+
+
+def with_first_words(messages: Numbered) -> Numbered:
+    """The messages; the user is the first to speak: some vendors refuse an assistant that greets."""
+    first = next((at for at, (_, each) in enumerate(messages) if each.role != ROLE_SYSTEM), None)
+    if first is None or messages[first][1].role != ROLE_ASSISTANT:
+        return messages
+    begun = Message(role=ROLE_USER, parts=[Part(text=BEGINNING)])
+    return [*messages[:first], (messages[first][0], begun), *messages[first:]]
 
 
 def is_blank(text: str) -> bool:

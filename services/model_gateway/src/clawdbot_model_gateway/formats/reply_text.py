@@ -8,6 +8,7 @@ inside a sentence.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from clawdbot_model_gateway.core import events
@@ -49,6 +50,8 @@ QUOTES: Final = frozenset("`'\"“”‘’«»「」『』")
 """Around a tag that the text is about."""
 IN_A_SENTENCE: Final = frozenset(["", *" .,;:!?)"])
 """What follows a tag that the text is about, with a space before it."""
+LEAKS: Final = (f"{OPEN_TAG}{LAST_TAG}", LAST_TAG)
+_LEAK: Final = re.compile(rf"\A\s*({OPEN_TAG}\s*)?{LAST_TAG}\s*")
 CODE_FENCE: Final = "```"
 
 
@@ -56,7 +59,7 @@ class ReplyText:
     """Adds the events of pieces of text and reasoning, without characters that are cut in two."""
 
     __slots__ = (
-        *("_answers", "_closing", "_in_block", "_kept", "_may_open_again", "_opened_in_prompt"),
+        *("_answers", "_closing", "_in_block", "_kept", "_leaks", "_may_open_again", "_opened_in_prompt"),
         *("_reasoning", "_reasons", "_seeks_lone", "_seen", "_text", "_watches", "found"),
     )
 
@@ -85,6 +88,8 @@ class ReplyText:
         """Whether the text has contained a block: white space around it belongs to the tags."""
         self._kept = ""
         """White space, and the beginning of what may be a tag."""
+        self._leaks = False
+        """Whether the text may begin with tags that a server left there when it took the reasoning out."""
 
     def add(self, piece: str, out: list[Event]) -> None:
         """A piece of the text."""
@@ -95,13 +100,17 @@ class ReplyText:
         elif text and self._seeks_lone:
             self._kept += text
             self._seek_lone_tag(out)
+        elif text and self._leaks:
+            self._kept += text
+            self._drop_leak(out)
         elif text:
             out.append(events.text_delta(text))
 
     def add_reasoning(self, piece: str, out: list[Event], signature: bytes = b"") -> None:
-        """A piece of the reasoning. A server that takes it out of the text leaves no tags there."""
+        """A piece of the reasoning. A server that takes it out of the text leaves at most bare tags there."""
         text = self._reasoning.add(piece)
         if text or signature:
+            self._leaks = self._leaks or self._watches
             self._end_watching(out)
             out.append(events.reasoning_delta(text, signature=signature))
 
@@ -115,6 +124,9 @@ class ReplyText:
         if reasoning := self._reasoning.end():
             out.append(events.reasoning_delta(reasoning))
         self.add(self._text.end(), out)
+        if self._leaks and self._kept:
+            self._kept, kept = "", self._kept
+            out.append(events.text_delta(kept))
         if not self._closing:
             self._end_watching(out)
             return
@@ -127,6 +139,16 @@ class ReplyText:
             # No thought ended: it was the answer, and not inside a thought.
             out.append(events.text_delta("".join(self._seen)))
             self.found = "auto"
+
+    def _drop_leak(self, out: list[Event]) -> None:
+        """Shows the text, without an empty thought or a last tag at its beginning."""
+        bare = "".join(self._kept.split())
+        if any(each.startswith(bare) and each != bare for each in LEAKS):
+            return
+        text, self._kept = _LEAK.sub("", self._kept), ""
+        self._leaks = bare in LEAKS  # White space may follow.
+        if text:
+            out.append(events.text_delta(text))
 
     def _take_tags(self, out: list[Event]) -> None:
         if self._may_open_again:

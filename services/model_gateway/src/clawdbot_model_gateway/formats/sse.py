@@ -18,6 +18,9 @@ from clawdbot_model_gateway.http.whole_bodies import BYTE_ORDER_MARK
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """An event that never ends must not fill the memory."""
 
+MAX_BARE_LINES: Final = 1000
+"""Lines of JSON without a field: each of them may be its last."""
+
 
 class EventParser(RecordParser):
     """Parses one stream. An event's data is its data lines, joined by LF."""
@@ -29,6 +32,8 @@ class EventParser(RecordParser):
         self._data: list[bytes] = []
         self._name = b""
         self._size = 0
+        self._is_bare = False
+        """Whether the data is JSON without a field, of which more lines may follow."""
 
     @override
     def feed(self, data: bytes) -> list[Record]:
@@ -86,21 +91,28 @@ class EventParser(RecordParser):
         if self._data and line.startswith((b"data:", b"event:", b"{")) and is_object(self._data[0]):
             # Some servers leave out the empty lines; a JSON object cannot go on after its end.
             self._dispatch(events)
-        if line.startswith(b"data:"):
+        if line.startswith(b"{") or self._is_bare:
+            # Errors of servers that forget that they stream, and lines of JSON.
+            self._data.append(line)
+            whole = line.endswith(b"}") and is_object(b"\n".join(self._data))
+            self._is_bare = not whole and len(self._data) < MAX_BARE_LINES
+            if not self._is_bare:
+                self._dispatch(events)
+        elif line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
         elif line == b"data":
             self._data.append(b"")
         elif line.startswith(b"event:"):
             self._name = line[6:].removeprefix(b" ")
-        elif line.startswith((b"{", b"error:")):
-            # Errors of servers that forget that they stream, and of llama.cpp's; or lines of JSON.
-            self._data.append(line.removeprefix(b"error:"))
-            self._name = b"" if line.startswith(b"{") else b"error"
-            self._dispatch(events)
+        elif line.startswith(b"error:"):
+            # Of llama.cpp's server.
+            self._data.append(line[6:])
+            self._name = b"error"
 
     def _dispatch(self, events: list[Record]) -> None:
         if self._data:
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
             events.append(Record(data, self._name))
             self._data.clear()
+        self._is_bare = False
         self._name = b""

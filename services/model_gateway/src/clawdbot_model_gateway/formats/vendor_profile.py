@@ -44,6 +44,8 @@ class VendorProfile:
     """The role of an instruction after the beginning of the conversation, where some refuse "system"."""
     takes_names: bool = True
     """Whether a message may have the name of its speaker."""
+    user_first: bool = False
+    """Whether the assistant may not be the first to speak."""
     alternates: bool = False
     """Whether neighbouring messages of one role are refused, so that they are joined."""
     streams_only: bool = False
@@ -54,6 +56,8 @@ class VendorProfile:
     """Whether a JSON Schema must be one of strict mode (strict_schema.py); others are emulated."""
     reasoning_models: str = ""
     """Pattern of the names of the models that reason; empty: none of them refuses anything."""
+    effort_for_others: bool = True
+    """Whether a model that does not reason ignores an effort, and does not refuse it."""
     refused_when_reasoning: AbstractSet[str] = frozenset()
     """Paths of fields that those models refuse, unless the request turns reasoning off."""
     call_ids: str = r".{1,40}"
@@ -81,7 +85,7 @@ _OPENAI: Final = VendorProfile(
 _JSON_SCHEMA: Final = "response_format.json_schema"
 
 VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
-    "openai": replace(_OPENAI, hosts=("api.openai.com",)),
+    "openai": replace(_OPENAI, hosts=("api.openai.com",), effort_for_others=False),
     "azure": replace(
         _OPENAI, hosts=("openai.azure.com", "services.ai.azure.com", "cognitiveservices.azure.com")
     ),
@@ -165,6 +169,7 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         hosts=("api.perplexity.ai",),
         unsupported=frozenset({"sampling.seed"}),
         tokenizes=False,
+        user_first=True,
         alternates=True,
         system_role_late="user",
     ),
@@ -177,6 +182,7 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         hosts=("api.mistral.ai",),
         unsupported=frozenset({"sampling.top_k", "sampling.seed"}),
         tokenizes=False,
+        user_first=True,
         assistant_after_tool=True,
         takes_names=False,
         system_role_late="user",

@@ -25,7 +25,13 @@ from clawdbot.common.v1.message_pb2 import (
 
 from clawdbot_model_gateway.formats.anthropic.media import document_block, image_block
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
-from clawdbot_model_gateway.formats.conversation import Repairs, is_blank, prepare, with_question
+from clawdbot_model_gateway.formats.conversation import (
+    Repairs,
+    is_blank,
+    prepare,
+    with_first_words,
+    with_question,
+)
 from clawdbot_model_gateway.formats.tool_call import CallIds, arguments_object, structured_text
 
 JsonObject = dict[str, Any]
@@ -61,7 +67,7 @@ class MessageEncoder:
     def encode(self, messages: Iterable[Message]) -> list[JsonObject]:
         """The conversation, with neighbouring messages of one role joined."""
         turns: list[JsonObject] = []
-        prepared = with_question(prepare(messages, self.repairs))
+        prepared = with_first_words(with_question(prepare(messages, self.repairs)))
         followers = [*(message.role for _, message in prepared[1:]), None]
         for (index, message), follower in zip(prepared, followers, strict=True):
             path = f"messages[{index}]"

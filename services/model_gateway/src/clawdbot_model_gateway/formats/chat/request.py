@@ -38,7 +38,7 @@ from clawdbot_model_gateway.core.supported_fields import (
 )
 from clawdbot_model_gateway.formats.chat.messages import MessageEncoder, in_order
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
-from clawdbot_model_gateway.formats.conversation import Repairs, prepare, with_question
+from clawdbot_model_gateway.formats.conversation import Repairs, prepare, with_first_words, with_question
 from clawdbot_model_gateway.formats.gemini.models import profile_of
 from clawdbot_model_gateway.formats.gemini.thought_signatures import SKIP_VALIDATION
 from clawdbot_model_gateway.formats.strict_schema import close_schema
@@ -139,6 +139,8 @@ class RequestEncoder:
         body: JsonObject = {"model": model, **self._default_fields(supported)}
         repairs, refused = Repairs(), list[str]()
         prepared = with_question(prepare(request.messages, repairs))
+        if self._profile.user_first:
+            prepared = with_first_words(prepared)
         body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
         body["messages"] = in_order([*body["messages"], *messages.flush()], self._profile)
         if self._profile.marks_prefix and body["messages"][-1]["role"] == "assistant":
@@ -173,9 +175,10 @@ class RequestEncoder:
 
     def _supported_by(self, request: GenerateRequest, model: str) -> AbstractSet[str]:
         """What this model has a field for in a request like this one."""
-        if not self._reasoning_models.search(model) or (
-            request.sampling.reasoning_effort == REASONING_EFFORT_NONE
-        ):
+        if not self._reasoning_models.search(model):
+            refused = frozenset() if self._profile.effort_for_others else {"sampling.reasoning_effort"}
+            return self._supported - refused
+        if request.sampling.reasoning_effort == REASONING_EFFORT_NONE:
             return self._supported
         return self._supported - self._profile.refused_when_reasoning
 

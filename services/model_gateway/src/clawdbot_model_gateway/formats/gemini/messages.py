@@ -27,7 +27,7 @@ from clawdbot.common.v1.message_pb2 import (
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import Repairs, is_blank, prepare
+from clawdbot_model_gateway.formats.conversation import Repairs, is_blank, prepare, with_first_words
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import arguments_object, structured_text
@@ -66,14 +66,20 @@ class MessageEncoder:
         """`contents` and, if there are instructions, `systemInstruction`."""
         instructions: list[JsonObject] = []
         contents: list[JsonObject] = []
+        last_role: int | None = None
+        prepared = with_first_words(prepare(request.messages, self.repairs))
         # Neighbours of one role become one content: Gemini requires results of parallel calls together.
-        for role, group in groupby(prepare(request.messages, self.repairs), key=lambda pair: pair[1].role):
+        for role, group in groupby(prepared, key=lambda pair: pair[1].role):
             self._needs_signature = self._gemini_3
             parts = [part for index, message in group for part in self._message(index, message)]
             if role == ROLE_SYSTEM:
                 instructions += parts
+            elif parts and role == last_role:
+                # What was between them has nothing for Gemini, which refuses two contents of one role.
+                contents[-1]["parts"] += parts
             elif parts:
                 contents.append({"role": ROLES[role], "parts": parts})
+                last_role = role
         if not contents:
             # The API refuses a request without contents, so lone instructions are sent as the user's.
             return {"contents": [{"role": "user", "parts": instructions}]}
