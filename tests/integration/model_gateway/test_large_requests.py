@@ -144,3 +144,22 @@ async def test_interim_responses_are_passed_over(tmp_path, interim):
     async with server(serve) as url, gateway(tmp_path, model=compatible(url, models=["m"])) as served:
         assert await say(served, asks()) == "Good evening"
         assert await say(served, LARGE) == "Good evening"
+
+
+async def test_an_idle_connection_may_be_silent_for_longer_than_a_response(tmp_path):
+    connections = set()
+
+    async def serve(reader, writer, length):
+        connections.add(writer)
+        await reader.readexactly(length)
+        writer.write(EARLY_HINTS + response(REPLY))
+
+    settings = {"http": {"read_timeout": "500ms", "keep_alive": "60s"}}
+    async with (
+        server(serve) as url,
+        gateway(tmp_path, model=compatible(url, models=["m"], **settings)) as served,
+    ):
+        for _ in range(3):
+            assert await say(served, asks()) == "Good evening"
+            await asyncio.sleep(0.8)
+    assert len(connections) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import pytest
@@ -131,6 +132,21 @@ async def test_a_proxy_that_refuses_us_has_an_error_of_its_own(tmp_path, monkeyp
     assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_PROXY")
     assert "NO_PROXY" in fault.message
     assert "wrong-pass" not in fault.message
+
+
+async def test_a_proxy_that_speaks_no_http_has_it_too(tmp_path, monkeypatch):
+    async def greet(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        model = compatible("https://vendor.example/v1", api_key=KEY, models=["fake-1"])
+        async with gateway(tmp_path, model=model) as served:
+            fault = await served.inside.fault(asks())
+    assert fault.reason == "BACKEND_PROXY"
+    assert "does not answer in HTTP" in fault.message
 
 
 async def test_a_proxy_that_is_down_is_named(tmp_path, monkeypatch):

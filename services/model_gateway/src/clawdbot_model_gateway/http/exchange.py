@@ -61,11 +61,16 @@ class Response:
 
     def release(self) -> None:
         """Keeps the connection for another request, if request and content are through."""
-        transport = self._connection.transport
-        if transport is not None and transport.get_write_buffer_size():
+        protocol = self._connection.protocol
+        if protocol is None:
+            return
+        if protocol.transport is not None and protocol.transport.get_write_buffer_size():
             self.close()
-        else:
-            self._connection.release()
+            return
+        # An idle connection is silent.
+        protocol.read_timeout = None
+        protocol.start_timeout()
+        self._connection.release()
 
     def close(self) -> None:
         """Closes the connection."""
@@ -97,7 +102,8 @@ async def exchange(
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        note_sent(True)
+        if body is not None:
+            note_sent(True)
         _write(protocol.transport, head, body)
         message, content = await _response_of(protocol)
         while message.code in INTERIM:
@@ -130,6 +136,7 @@ async def _response_of(protocol: ResponseHandler) -> tuple[RawResponseMessage, a
         return await protocol.read()
     finally:
         sending.cancel()
+        await asyncio.wait([sending])
 
 
 async def _send_rest(protocol: ResponseHandler) -> None:

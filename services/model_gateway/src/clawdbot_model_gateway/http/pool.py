@@ -265,7 +265,8 @@ class HttpPool:
         tries = self.open_connections + 1
         while True:
             tries -= 1
-            note_sent(False)
+            if body is not None:
+                note_sent(False)
             try:
                 connection = await self._connect()
                 head = self._head(method, target)
@@ -276,7 +277,7 @@ class HttpPool:
                     raise transport_error(error, self._address) from error
 
     def _target(self, path: str, query: Mapping[str, str] | None) -> str:
-        """What the request line says of the URL (RFC 9112, 3.2): all of it to a proxy that is no tunnel."""
+        """What the request line says of the URL (RFC 9112, 3.2): all of it to a proxy of plain HTTP."""
         target = self._targets.get(path) if query is None else None
         if target is None:
             url = self._base.joinpath(*path.split("/")).extend_query({**self._query, **(query or {})})

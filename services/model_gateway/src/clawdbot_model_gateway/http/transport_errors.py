@@ -50,6 +50,10 @@ ERROR_FACTORIES: Final[tuple[tuple[type[BaseException], ErrorFactory], ...]] = (
         lambda error, address: ProxyFailed(f"the proxy does not connect to {address}: HTTP {error.status}"),
     ),
     (
+        aiohttp.ClientResponseError,
+        lambda _, address: ProxyFailed(f"the proxy does not answer in HTTP when it is asked for {address}"),
+    ),
+    (
         aiohttp.ClientConnectorDNSError,
         lambda _, address: NameNotResolved(f"{address}: the host name has no address"),
     ),
