@@ -132,7 +132,7 @@ def _listening_on(port: int) -> Iterator[int]:
         try:
             each = socket.socket(fileno=descriptor)
         except OSError:
-            continue  # it is no socket, or was the folder's own
+            continue  # not a socket, or the folder's own, which is closed now
         try:
             internet = each.family in (socket.AF_INET, socket.AF_INET6)
             listens = internet and each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)

@@ -103,7 +103,7 @@ class SessionStore(Protocol):
         """
 
     async def existing_sessions(self, session_ids: Collection[str]) -> frozenset[str]:
-        """Returns those of the ids that a session has, of whatever tenant."""
+        """Returns those of the ids that a session has, of any tenant."""
 
     async def delete_session(
         self, tenant: str, session_id: str, request_id: str, now: float
