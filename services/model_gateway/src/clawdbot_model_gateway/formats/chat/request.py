@@ -38,7 +38,13 @@ from clawdbot_model_gateway.core.supported_fields import (
 )
 from clawdbot_model_gateway.formats.chat.messages import MessageEncoder, in_order
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
-from clawdbot_model_gateway.formats.conversation import Repairs, prepare, with_first_words, with_question
+from clawdbot_model_gateway.formats.conversation import (
+    EMPTY_MESSAGE,
+    Repairs,
+    prepare,
+    with_first_words,
+    with_question,
+)
 from clawdbot_model_gateway.formats.gemini.models import profile_of
 from clawdbot_model_gateway.formats.gemini.thought_signatures import SKIP_VALIDATION
 from clawdbot_model_gateway.formats.strict_schema import close_schema
@@ -143,6 +149,7 @@ class RequestEncoder:
             prepared = with_first_words(prepared)
         body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
         body["messages"] = in_order([*body["messages"], *messages.flush()], self._profile)
+        body["messages"] = body["messages"] or [{"role": "user", "content": EMPTY_MESSAGE}]
         if self._profile.marks_prefix and body["messages"][-1]["role"] == "assistant":
             body["messages"][-1]["prefix"] = True
         if request.HasField("sampling"):
