@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
-from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, Part, Reasoning, ToolResult
+from clawdbot.common.v1.message_pb2 import (
+    ROLE_ASSISTANT,
+    ROLE_SYSTEM,
+    ROLE_TOOL,
+    ROLE_USER,
+    Media,
+    Message,
+    Part,
+    Reasoning,
+    ToolResult,
+)
+from clawdbot.model_gateway.v1.generation_pb2 import JsonFormat, ResponseFormat
 
 from tests.support import fake_responses
 from tests.support.fake_openai import whole
@@ -131,6 +142,31 @@ async def test_an_interrupted_call_does_not_take_the_result_of_a_later_one_with_
     sent_text = json.dumps(body)
     assert 0 < sent_text.index(INTERRUPTED) < sent_text.index("noon")
     assert [field for field, _ in warnings] == ["messages[1].parts[0].tool_call"]
+
+
+# Conversations that a format has no field for
+
+
+@pytest.mark.parametrize("response_format", [None, ResponseFormat(json=JsonFormat())])
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message(role=ROLE_ASSISTANT, parts=[Part(reasoning=Reasoning(text="Hm."))]),
+        Message(role=ROLE_SYSTEM, parts=[Part(audio=Media(data=b"x", media_type="audio/flac"))]),
+        Message(role=ROLE_USER, parts=[Part(audio=Media(data=b"x", media_type="audio/flac"))]),
+    ],
+    ids=["reasoning", "instructions", "question"],
+)
+async def test_a_request_is_never_without_a_message(tmp_path, wire, message, response_format):
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(answer(wire, "generate", wire.text("{}"), wire.whole("{}")))
+        request = asks(message)
+        if response_format is not None:
+            request.response_format.CopyFrom(response_format)
+        assert text(await client.run(request, "generate")) == "{}"
+        body = backend.last
+    items = body.get("messages") or body.get("contents") or body["input"]
+    assert items[-1].get("content") or items[-1].get("parts") or items[-1].get("thinking")
 
 
 # Reasoning that nothing follows

@@ -35,6 +35,16 @@ def test_sampling_has_the_vendors_names():
     assert (wire["temperature"], wire["top_p"], wire["top_k"]) == (0.0, 0.5, 3)
 
 
+def test_each_blank_stop_sequence_is_left_out_with_a_warning():
+    request = asks(sampling={"stop": ["#", "\n\n", ".", " "]})
+    wire, warnings = encode(request)
+    assert wire["stop_sequences"] == ["#", "."]
+    assert warnings == ["sampling.stop[1]", "sampling.stop[3]"]
+    request.strict = True
+    with pytest.raises(InvalidRequest):
+        encode(request)
+
+
 def test_the_newest_version_has_no_temperature():
     request = asks(sampling={"temperature": 0.5, "top_p": 0.5, "top_k": 3})
     wire, warnings = encode(request, unsupported=REMOVED)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from clawdbot_model_gateway.core.errors import BackendOverloaded, ProtocolViolation, QuotaExhausted
+from clawdbot_model_gateway.core.errors import (
+    BackendFailed,
+    BackendOverloaded,
+    ProtocolViolation,
+    QuotaExhausted,
+    RateLimited,
+)
 
 from tests.support import (
     anthropic_streams,
@@ -155,6 +163,7 @@ FIRST_END = b"\n\n"
         *(b"data: OPENROUTER PROCESSING", b"data: still working", b"data: undefined", b"data: <ping>"),
         *(b"event: tick\ndata: x", b"event: heartbeat\ndata: {}", b'data: {"type": "heartbeat"}', b"ping"),
         *(b'data: {"status": "processing"}', b'data: {"event": "queued", "position": 3}', b"data: \0"),
+        *(b'data: {"type": "ping", "data": {}}', b'event: ping\ndata: {"type": "ping"}'),
         *(b'data: {"heartbeat": true}', b"data: {}", b'data: {"error": null}', b"data: \xef\xbb\xbf", b"\0"),
     ],
 )
@@ -177,6 +186,52 @@ def test_any_sign_of_life_leaves_lines_alone(sign):
         events = read(*pieces)
         assert (text_of(events), finish_of(events)) == ("Good evening", "stop")
         assert events[0].started.model != "asked-for"
+
+
+WORKING = {
+    "status": lambda record: b"data: " + json.dumps({**record, "status": "processing"}).encode(),
+    "event": lambda record: b"event: processing\ndata: " + json.dumps(record).encode(),
+    "flag": lambda record: b"data: " + json.dumps({"heartbeat": False, **record}).encode(),
+}
+"""Where a server says that it works on a reply, beside a piece of it."""
+
+
+@pytest.mark.parametrize("working", WORKING)
+def test_a_piece_that_says_that_more_will_come_is_content(working):
+    delta = {"choices": [{"index": 0, "delta": {"content": "hi"}}]}
+    last = fake_openai.sse(fake_openai.chunk({}, "stop"))
+    assert text_of(chat_streams.read(WORKING[working](delta) + FIRST_END, last)) == "hi"
+    candidate = {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]}
+    last = fake_gemini.sse(fake_gemini.chunk({"text": "!"}, finish="STOP"))
+    assert text_of(gemini_streams.read(WORKING[working](candidate) + FIRST_END, last)) == "hi!"
+
+
+def test_the_type_of_an_event_says_more_than_its_name():
+    piece = {"type": "response.output_text.delta", "delta": "hi"}
+    ended = fake_responses.sse(fake_responses.ended(fake_responses.message("hi there")))
+    stream = WORKING["event"](piece) + FIRST_END, ended.replace(b"hi there", b"hi")
+    assert text_of(responses_streams.read(*stream)) == "hi"
+    end = fake_anthropic.sse(*fake_anthropic.reply("Yes.")[:-1])
+    events = anthropic_streams.read(end, WORKING["event"]({"type": "message_stop"}) + FIRST_END)
+    assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+
+
+@pytest.mark.parametrize("vendor", REPLIES)
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"error": {"message": "queue full", "code": 429}, "status": "queued"}, RateLimited),
+        ({"error": "out of memory", "status": "waiting"}, BackendFailed),
+        ({"type": "processing", "error": "out of memory"}, BackendFailed),
+        ({"status": "queued", "error_msg": "insufficient balance"}, QuotaExhausted),
+        ({"status": "none", "errors": [{"message": "insufficient balance"}]}, QuotaExhausted),
+    ],
+)
+def test_an_error_of_a_request_that_waited_is_no_sign_of_life(vendor, error, kind):
+    read, _ = REPLIES[vendor]
+    record = json.dumps(error).encode()
+    with pytest.raises(kind):
+        read(record + b"\n" if vendor == "ollama" else b"data: " + record + FIRST_END)
 
 
 @pytest.mark.parametrize("vendor", SSE)

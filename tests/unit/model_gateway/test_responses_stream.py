@@ -94,6 +94,23 @@ def test_each_status_is_mapped_and_passed_on(body, reason, raw):
     assert accumulate(reply_to(created(), event(kind, response=body))) == accumulate(events)
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("max_tokens", "length"),
+        ("LENGTH", "length"),
+        ("model_context_window_exceeded", "context_full"),
+        ("content_filter: SAFETY", "content_filter"),
+        ("pause_turn", "paused"),
+        ("time-limit", "truncated"),
+        ("completion/steered", "unknown"),
+    ],
+)
+def test_a_reply_is_incomplete_for_a_reason_in_any_vendors_words(said, reason):
+    events = decode_whole(response(message("Y"), status="incomplete", incomplete_details={"reason": said}))
+    assert (finish_of(events), events[-1].finished.raw_finish_reason) == (reason, f"incomplete/{said}")
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r", "\r\n"])
 def test_a_stream_without_its_last_event_is_truncated(newline):
     for sent in (BEGUN, (*BEGUN, "[DONE]")):

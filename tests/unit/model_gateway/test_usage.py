@@ -167,6 +167,50 @@ def test_what_a_model_writes_is_not_counted():
     assert used(ollama_streams.reply_to(line, fake_ollama.last())).input_tokens == 7
 
 
+LIE = {"input_tokens": 90000, "output_tokens": 90000}
+
+
+@pytest.mark.parametrize("usage", [FORMS["Anthropic"], {"input_tokens": 7, "output_tokens": 0}])
+@pytest.mark.parametrize(
+    "echo",
+    [
+        {"metadata": {"input_tokens": "90000", "output_tokens": "90000"}},
+        {"metadata": {"usage": LIE}},
+        {"prompt": {"id": "p", "variables": LIE}},
+        {"text": {"format": {"type": "text"}, **LIE}},
+        {"reasoning": LIE},
+    ],
+)
+def test_what_a_response_repeats_of_the_request_is_not_counted(echo, usage):
+    begun = fake_responses.created()
+    begun["response"] |= echo
+    whole = {**fake_responses.ended(fake_responses.message("Yes."))["response"], "usage": usage, **echo}
+    ended = {"type": "response.completed", "response": whole}
+    for events in (
+        responses_streams.read(fake_responses.sse(begun, ended)),
+        responses_streams.read(fake_responses.sse(whole)),
+        responses_streams.response_decoder().decode_whole(whole),
+    ):
+        assert (used(events).input_tokens, used(events).output_tokens) == (7, usage["output_tokens"])
+
+
+@pytest.mark.parametrize("field", ["parsed", "metadata", "audio", "executed_tool", "annotations"])
+@pytest.mark.parametrize("holder", ["message", "delta"])
+def test_what_a_message_contains_is_not_counted(holder, field):
+    for lie in (LIE, {"usage": LIE}):
+        piece = {"index": 0, holder: {"content": "Yes.", field: lie}, "finish_reason": "stop"}
+        events = chat_streams.reply_to({"choices": [piece], "usage": OPENAI})
+        assert used(events) == expected()
+
+
+@pytest.mark.parametrize("wrapper", ["output", "data", "result", "response"])
+def test_counts_may_be_in_what_a_proxy_wraps_all_in(wrapper):
+    text, last = fake_openai.chunk({"content": "Yes."}), fake_openai.chunk({}, "stop", usage=OPENAI)
+    inner = {**last, "choices": []} if wrapper == "response" else last
+    events = chat_streams.reply_to(text, {wrapper: inner}, fake_openai.chunk({}, "stop"))
+    assert used(events) == expected()
+
+
 def test_a_reply_of_gemini_may_have_the_names_of_its_protos():
     call = {"function_call": {"name": "clock_now", "args": {"n": 2**60 + 1}}, "thought_signature": "c2ln"}
     reply = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -272,8 +273,9 @@ def native(request, vendor):
 PEOPLE = {"people": {"type": "integer", "default": 2}}
 
 
-@pytest.mark.parametrize("vendor", ["openai", "azure", "groq", "cerebras"])
-def test_a_schema_is_closed_for_vendors_that_take_no_open_ones(vendor):
+@pytest.mark.parametrize("vendor", ["openai", "azure", "groq", "cerebras", "mistral", "openrouter"])
+def test_a_schema_is_closed_where_it_can_be(vendor):
+    """Some vendors take no open ones, and a proxy may have such a vendor behind it."""
     request = schema(type="object", properties=PEOPLE, required=["people"])
     assert native(request, vendor)
     sent = encode(request, VENDOR_PROFILES[vendor])[0]["response_format"]["json_schema"]
@@ -303,6 +305,18 @@ def test_a_schema_is_closed_for_vendors_that_take_no_open_ones(vendor):
 def test_a_schema_that_strict_mode_refuses_is_emulated(fields):
     assert not native(schema(**fields), "openai")
     assert native(schema(**fields), "openrouter")
+    sent = encode(schema(**fields), VENDOR_PROFILES["openrouter"])[0]["response_format"]["json_schema"]
+    assert sent["schema"] == fields
+
+
+def test_a_schema_is_sent_in_the_same_bytes_whatever_the_order_of_its_keys():
+    fields = {"type": "object", "properties": PEOPLE, "required": ["people"]}
+    encoder = RequestEncoder("x", VENDOR_PROFILES["openai"], RequestDefaults())
+    bodies = {
+        encoder.encode(schema(**dict(each)), "m", stream=False).body
+        for each in itertools.permutations(fields.items())
+    }
+    assert len(bodies) == 1
 
 
 def test_a_nested_schema_is_closed_all_the_way_down():

@@ -30,7 +30,8 @@ Numbered: TypeAlias = list[tuple[int, Message]]
 """Messages, each with its position in the request, for paths in warnings."""
 
 EMPTY_MESSAGE: Final = "(empty message)"
-"""What a person said whose message is blank: an answer to it is still expected."""
+"""What a person said whose message is blank: an answer to it is still expected. Vendors refuse a request
+without messages, so it also stands for a conversation that the format has no field for."""
 BEGINNING: Final = "(the conversation begins)"
 """What a person says before an assistant that greets."""
 NO_RESULT: Final = "There is no result: the conversation was interrupted before the tool had answered."

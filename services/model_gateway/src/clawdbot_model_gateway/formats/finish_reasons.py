@@ -51,7 +51,7 @@ WORDS: Final = {
 }
 """Our reason → the words for it: of OpenAI and of servers that imitate it (TGI, Together), of Anthropic,
 Bedrock, Cohere, Gemini and watsonx."""
-FINISH_REASONS: Final = {word: reason for reason, words in WORDS.items() for word in words.split()}
+MEANINGS: Final = {word: reason for reason, words in WORDS.items() for word in words.split()}
 """The word, in lower case and with underscores → our reason; any other is UNKNOWN."""
 COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
 """The model ended on its own: a tool's name is not cut, and a call without arguments has none."""
@@ -85,7 +85,7 @@ def reason_in(value: Any) -> str:
 
 def meaning(reason: str) -> FinishReason.ValueType:
     """What a finish reason means; TRUNCATED if there is none."""
-    return events.finish_reason(_word(reason), FINISH_REASONS)
+    return events.finish_reason(_word(reason), MEANINGS)
 
 
 def error_of(reason: str, *, has_content: bool) -> type[ModelError] | None:

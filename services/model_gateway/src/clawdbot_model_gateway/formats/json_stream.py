@@ -6,7 +6,7 @@ What differs is how records are told apart (sse.py, ndjson.py), and what they me
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from typing_extensions import override
@@ -97,7 +97,7 @@ class JsonStreamDecoder(StreamDecoder):
             except ValueError:
                 data = record.data.decode("utf-8", "replace")
             is_object = isinstance(data, dict)
-            if (not is_object or len(data) <= MAX_SIGN_FIELDS) and _is_sign_of_life(record, data):
+            if (not is_object or _is_bare(data)) and _is_sign_of_life(record, data):
                 continue
             if not is_object:
                 if data:
@@ -137,10 +137,19 @@ class JsonStreamDecoder(StreamDecoder):
         return True
 
 
+def _is_bare(data: Mapping[str, Any]) -> bool:
+    """Whether an object has no room for a part of a reply, and says nothing of an error."""
+    return len(data) <= MAX_SIGN_FIELDS and not any(
+        value and (isinstance(value, dict | list) or name.lower().startswith("error"))
+        for name, value in data.items()
+    )
+
+
 def _is_sign_of_life(record: Record, data: Any) -> bool:
-    """Whether a record only keeps the connection alive."""
-    words = [record.name]
-    if isinstance(data, dict):
+    """Whether a record only keeps the connection alive. An object's type says more than its event's name."""
+    is_object = isinstance(data, dict)
+    words = [] if is_object and data.get("type") else [record.name]
+    if is_object:
         texts = (*data, *(data.get(name) for name in ("type", "object", "event", "status")))
         words += [each.encode("utf-8", "replace") for each in texts if isinstance(each, str)]
     else:

@@ -5,6 +5,7 @@ Servers that imitate one vendor's API, and proxies before others, pass on the co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -33,16 +34,11 @@ NAMES: Final = frozenset({*INPUT, *OUTPUT, *CACHED, *WRITTEN, *REASONING, *INPUT
 """What a report has at least one of. All names are as `_plain` makes them."""
 
 USUAL: Final = ("usage", "usageMetadata")
-HOLDERS: Final = frozenset({"message", "response", "delta"})
+HOLDERS: Final = frozenset({"message", "response", "delta", "output", "data", "result"})
 LISTS: Final = ("choices", "candidates")
 """Where in a record that is what describes the reply, besides the record itself."""
-CONTENT: Final = frozenset(
-    {
-        *("input", "arguments", "args", "partial_json", "content", "function", "function_call"),
-        *("content_block", "item"),
-    }
-)
-"""Fields in which the model may write what it likes."""
+COUNTING: Final = re.compile(r"usage|metrics|^x[_-]|^(meta|tokens|billed_units)$", re.IGNORECASE)
+"""Names of objects that count; in all others the caller or the model may write what it likes."""
 INNER: Final = ("usage", "tokens", "billed_units")
 """Where counts are in a field of a vendor's own: Groq, Cohere."""
 
@@ -71,10 +67,13 @@ def _places(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from (each for name in USUAL if isinstance(each := record.get(name), dict))
     for holder in _holders(record):
         for name, place in holder.items():
-            if isinstance(place, dict) and name not in CONTENT:
+            if isinstance(place, dict) and COUNTING.search(name):
                 yield place
                 inner = (place[each] for each in INNER if each in place)
                 yield from (each for each in inner if isinstance(each, dict))
+    if "usage" not in record:
+        # As of Bedrock. Metadata itself, and that of a response, repeats what the caller sent.
+        yield as_object(as_object(record.get("metadata")).get("usage"))
 
 
 def _holders(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -26,6 +26,7 @@ from clawdbot.common.v1.message_pb2 import (
 from clawdbot_model_gateway.formats.anthropic.media import document_block, image_block
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 from clawdbot_model_gateway.formats.conversation import (
+    EMPTY_MESSAGE,
     Repairs,
     is_blank,
     prepare,
@@ -92,7 +93,7 @@ class MessageEncoder:
             # The API refuses a beginning of the reply that ends in white space.
             last = turns[-1]["content"][-1]
             last["text"] = last["text"].rstrip()
-        return turns
+        return turns or [{"role": "user", "content": [{"type": "text", "text": EMPTY_MESSAGE}]}]
 
     def _blocks(self, path: str, message: Message) -> list[JsonObject]:
         blocks = []

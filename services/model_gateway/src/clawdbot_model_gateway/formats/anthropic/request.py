@@ -154,11 +154,7 @@ class RequestEncoder:
         format_warnings = self._add_response_format(request, body)
         unsupported = [
             *messages.unsupported,
-            *(
-                f"sampling.stop[{index}]"
-                for index, each in enumerate(request.sampling.stop)
-                if each.isspace()
-            ),
+            *_blank_stops(request),
             *encode_thinking(request, profile, body, thought_first=messages.thought_before_calls),
         ]
         if messages.system:

@@ -25,11 +25,10 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     Warning,  # noqa: A004 - the contract's name
 )
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.structs import to_json, to_plain
+from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.core.supported_fields import (
     enforce_strict,
-    formats_of,
     not_supported,
     reasoning_left_out,
     split_options,
@@ -37,11 +36,22 @@ from clawdbot_model_gateway.core.supported_fields import (
     warnings_for,
 )
 from clawdbot_model_gateway.formats.chat.messages import MessageEncoder, in_order
-from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
-from clawdbot_model_gateway.formats.conversation import Repairs, prepare, with_first_words, with_question
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.conversation import (
+    EMPTY_MESSAGE,
+    Repairs,
+    prepare,
+    with_first_words,
+    with_question,
+)
 from clawdbot_model_gateway.formats.gemini.models import profile_of
 from clawdbot_model_gateway.formats.gemini.thought_signatures import SKIP_VALIDATION
-from clawdbot_model_gateway.formats.strict_schema import close_schema
+from clawdbot_model_gateway.formats.json_output import (
+    ASK_FOR_JSON,
+    encode_json_schema,
+    mentions_json,
+    native_formats,
+)
 from clawdbot_model_gateway.formats.tool_schema import input_schema_json
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
@@ -78,8 +88,6 @@ EFFORTS: Final = {
     REASONING_EFFORT_MEDIUM: "medium",
     REASONING_EFFORT_HIGH: "high",
 }
-ASK_FOR_JSON: Final = "Reply with JSON."
-"""Added to the instructions where a request for JSON does not mention it."""
 MAX_CACHED_TOOLS: Final = 512
 """Tools whose JSON is cached: the same ones come with every turn."""
 
@@ -118,12 +126,8 @@ class RequestEncoder:
         self._tools: dict[bytes, bytes] = {}
 
     def native_formats(self, request: GenerateRequest) -> frozenset[str]:
-        """The response formats that the server has a field for; "tool" if a tool call can be required."""
-        formats = formats_of(self._supported)
-        if self._profile.strict_schemas and request.response_format.HasField("json_schema"):
-            schema = close_schema(to_plain(request.response_format.json_schema.schema))
-            return formats if schema is not None else formats - {"json_schema"}
-        return formats
+        """The response formats that need no emulation."""
+        return native_formats(request, self._supported, strict_schemas=self._profile.strict_schemas)
 
     def encode(self, request: GenerateRequest, model: str, *, stream: bool) -> EncodedRequest:
         """The body.
@@ -143,6 +147,7 @@ class RequestEncoder:
             prepared = with_first_words(prepared)
         body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
         body["messages"] = in_order([*body["messages"], *messages.flush()], self._profile)
+        body["messages"] = body["messages"] or [{"role": "user", "content": EMPTY_MESSAGE}]
         if self._profile.marks_prefix and body["messages"][-1]["role"] == "assistant":
             body["messages"][-1]["prefix"] = True
         if request.HasField("sampling"):
@@ -236,30 +241,17 @@ class RequestEncoder:
             return
         if kind == "json":
             body["response_format"] = {"type": "json_object"}
-            _mention_json(body["messages"])
+            if not mentions_json(body["messages"]):
+                _ask_for_json(body["messages"])
         elif kind == "json_schema":
-            body["response_format"] = _json_schema(response_format, closed=self._profile.strict_schemas)
+            json_schema = encode_json_schema(response_format.json_schema)
+            body["response_format"] = {"type": "json_schema", "json_schema": json_schema}
 
 
 _TOOL_CHOICES: Final[Mapping[int, Any]] = {ToolChoice.MODE_NONE: "none", ToolChoice.MODE_REQUIRED: "required"}
 
 
-def _json_schema(response_format: ResponseFormat, *, closed: bool) -> JsonObject:
-    """Strict, since our contract promises JSON that matches the schema."""
-    json_schema = response_format.json_schema
-    schema = close_schema(to_plain(json_schema.schema)) if closed else None
-    named = {
-        "name": wire_name(json_schema.name or "reply"),
-        "schema": schema or orjson.Fragment(to_json(json_schema.schema)),
-        "strict": True,
-    }
-    return {"type": "json_schema", "json_schema": named}
-
-
-def _mention_json(messages: list[JsonObject]) -> None:
-    """OpenAI and others refuse to be asked for JSON by the format alone."""
-    if any("json" in str(message["content"]).lower() for message in messages):
-        return
+def _ask_for_json(messages: list[JsonObject]) -> None:
     first = messages[0]
     if first["role"] == "system" and isinstance(first["content"], str):
         first["content"] += f"\n\n{ASK_FOR_JSON}"

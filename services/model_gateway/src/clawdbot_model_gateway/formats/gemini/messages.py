@@ -27,7 +27,13 @@ from clawdbot.common.v1.message_pb2 import (
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import Repairs, is_blank, prepare, with_first_words
+from clawdbot_model_gateway.formats.conversation import (
+    EMPTY_MESSAGE,
+    Repairs,
+    is_blank,
+    prepare,
+    with_first_words,
+)
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import arguments_object, structured_text
@@ -82,7 +88,7 @@ class MessageEncoder:
                 last_role = role
         if not contents:
             # The API refuses a request without contents, so lone instructions are sent as the user's.
-            return {"contents": [{"role": "user", "parts": instructions}]}
+            return {"contents": [{"role": "user", "parts": instructions or [{"text": EMPTY_MESSAGE}]}]}
         body: JsonObject = {"contents": contents}
         if instructions:
             body["systemInstruction"] = {"parts": instructions}

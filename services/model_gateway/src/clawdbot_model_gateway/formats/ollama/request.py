@@ -33,7 +33,7 @@ from clawdbot_model_gateway.core.supported_fields import (
     warnings_for,
 )
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import Repairs, prepare, with_question
+from clawdbot_model_gateway.formats.conversation import EMPTY_MESSAGE, Repairs, prepare, with_question
 from clawdbot_model_gateway.formats.ollama.messages import MessageEncoder
 from clawdbot_model_gateway.formats.ollama.models import ModelProfile
 from clawdbot_model_gateway.formats.tool_schema import input_schema_json
@@ -118,6 +118,8 @@ class RequestEncoder:
         messages = MessageEncoder(names, (message for _, message in prepared))
         body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
         body["messages"] += messages.flush()
+        # Without any, the server only loads the model.
+        body["messages"] = body["messages"] or [{"role": "user", "content": EMPTY_MESSAGE}]
         options = {**self._defaults.options, **dict(_sampling_options(request))}
         supported = set(SUPPORTED_FIELDS)
         if request.tools:

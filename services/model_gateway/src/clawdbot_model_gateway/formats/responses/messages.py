@@ -25,7 +25,7 @@ from clawdbot.common.v1.message_pb2 import (
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import Repairs, is_blank, prepare
+from clawdbot_model_gateway.formats.conversation import EMPTY_MESSAGE, Repairs, is_blank, prepare
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.responses import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import allowed_id, arguments_text, structured_text
@@ -69,11 +69,11 @@ class MessageEncoder:
             else:
                 items += encoded
         items = self._with_followers(items) if self._paths else items
+        # The API refuses a request without an input.
         if not instructions:
-            return {"input": items}
+            return {"input": items or [{"role": "user", "content": EMPTY_MESSAGE}]}
         text = "\n\n".join(instructions)
         if not items:
-            # The API refuses a request without an input.
             return {"input": [{"role": "developer", "content": text}]}
         return {"instructions": text, "input": items}
 

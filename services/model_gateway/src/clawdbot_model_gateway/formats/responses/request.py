@@ -24,17 +24,21 @@ from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.core.supported_fields import (
     enforce_strict,
-    formats_of,
     not_supported,
     reasoning_left_out,
     split_options,
     unsupported_defaults,
     warnings_for,
 )
-from clawdbot_model_gateway.formats.chat.request import ASK_FOR_JSON, EFFORTS
-from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
+from clawdbot_model_gateway.formats.chat.request import EFFORTS
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.json_output import (
+    ASK_FOR_JSON,
+    encode_json_schema,
+    mentions_json,
+    native_formats,
+)
 from clawdbot_model_gateway.formats.responses.messages import MessageEncoder
-from clawdbot_model_gateway.formats.strict_schema import close_schema
 from clawdbot_model_gateway.formats.tool_schema import input_schema
 
 JsonObject = dict[str, Any]
@@ -125,12 +129,9 @@ class RequestEncoder:
         self._defaults = defaults
 
     def native_formats(self, request: GenerateRequest) -> frozenset[str]:
-        """The response formats that there is a field for; "tool" if a tool call can be required."""
-        formats = formats_of(SUPPORTED_FIELDS - self._profile.unsupported)
-        if self._profile.strict_schemas and request.response_format.HasField("json_schema"):
-            schema = close_schema(to_plain(request.response_format.json_schema.schema))
-            return formats if schema is not None else formats - {"json_schema"}
-        return formats
+        """The response formats that need no emulation."""
+        supported = SUPPORTED_FIELDS - self._profile.unsupported
+        return native_formats(request, supported, strict_schemas=self._profile.strict_schemas)
 
     def encode(self, request: GenerateRequest, model: str) -> EncodedRequest:
         """The body.
@@ -155,8 +156,8 @@ class RequestEncoder:
         kind = request.response_format.WhichOneof("format") or ""
         if kind in _FORMAT_ENCODERS and f"response_format.{kind}" in supported:
             body["text"] = {"format": _FORMAT_ENCODERS[kind](request.response_format)}
-            if kind == "json":
-                _mention_json(body)
+            if kind == "json" and not mentions_json(body["input"]):
+                body["input"].insert(0, {"role": "developer", "content": ASK_FOR_JSON})
         unsupported = messages.unsupported
         if request.HasField("provider_options"):
             options, refused = split_options(to_plain(request.provider_options), OPTION_PATHS, supported)
@@ -228,22 +229,9 @@ def _add_tool_choice(
 _TOOL_CHOICES: Final[Mapping[int, Any]] = {ToolChoice.MODE_NONE: "none", ToolChoice.MODE_REQUIRED: "required"}
 
 
-def _json_schema(response_format: ResponseFormat) -> JsonObject:
-    json_schema = response_format.json_schema
-    # Strict, since our contract promises JSON that matches the schema.
-    name, schema = wire_name(json_schema.name or "reply"), to_plain(json_schema.schema)
-    return {"type": "json_schema", "name": name, "schema": close_schema(schema) or schema, "strict": True}
-
-
-def _mention_json(body: JsonObject) -> None:
-    """The API refuses to be asked for JSON by the format alone: the input has to mention it."""
-    if not any("json" in str(item.get("content")).lower() for item in body["input"]):
-        body["input"].insert(0, {"role": "developer", "content": ASK_FOR_JSON})
-
-
 _FORMAT_ENCODERS: Final[Mapping[str, Callable[[ResponseFormat], JsonObject]]] = {
     "json": lambda _: {"type": "json_object"},
-    "json_schema": _json_schema,
+    "json_schema": lambda asked: {"type": "json_schema", **encode_json_schema(asked.json_schema)},
 }
 
 

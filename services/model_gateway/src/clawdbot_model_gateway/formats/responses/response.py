@@ -7,9 +7,6 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
-    FINISH_REASON_CANCELLED,
-    FINISH_REASON_CONTENT_FILTER,
-    FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
     FINISH_REASON_REFUSAL,
     FINISH_REASON_STOP,
@@ -20,10 +17,10 @@ from clawdbot.common.v1.finish_reason_pb2 import (
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
 
-from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.finish_reasons import meaning
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.output_items import OutputItems
 from clawdbot_model_gateway.formats.text_joiner import well_formed
@@ -32,14 +29,6 @@ from clawdbot_model_gateway.formats.vendor_json import as_string
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.error_payloads import reports_error
 
-FINISH_REASONS: Final = {
-    "completed": FINISH_REASON_STOP,
-    "incomplete/max_output_tokens": FINISH_REASON_LENGTH,
-    "incomplete/content_filter": FINISH_REASON_CONTENT_FILTER,
-    "failed": FINISH_REASON_MODEL_ERROR,
-    "cancelled": FINISH_REASON_CANCELLED,
-}
-"""Status, with the reason of an incomplete one → ours; any other is UNKNOWN."""
 TERMINAL_STATUSES: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """`response.` followed by one of these is the last event of a stream."""
 
@@ -98,7 +87,7 @@ class ResponseDecoder(ReplyDecoder):
     def finish(self, out: list[Event]) -> None:
         self._start(None, out)
         self._items.finish_texts(out)
-        self._end_text(events.finish_reason(self.finish_reason, FINISH_REASONS), out)
+        self._end_text(_meaning(self.finish_reason), out)
         completed = self.finish_reason == "completed"
         complete_calls = [*self._items.finish_calls(out, completed=completed)]
         reason, raw = self._reason(complete_calls), self.finish_reason
@@ -107,8 +96,7 @@ class ResponseDecoder(ReplyDecoder):
         self._end_reply(reason, out, raw=raw)
 
     def _reason(self, complete_calls: list[bool]) -> FinishReason.ValueType:
-        raw = "failed" if self.finish_reason.startswith("failed/") else self.finish_reason
-        reason = events.finish_reason(raw, FINISH_REASONS)
+        reason = _meaning(self.finish_reason)
         if reason != FINISH_REASON_STOP:
             return reason
         if self._items.refused:
@@ -182,6 +170,12 @@ _EVENT_HANDLERS: Final[Mapping[str, EventHandler]] = {
     "response.content_part.done": OutputItems.part_done,
 }
 """Type of an event → its handler. Events of parts and of the vendor's own tools have no counterpart here."""
+
+
+def _meaning(status: str) -> FinishReason.ValueType:
+    """What a status means, with the reason of an incomplete one."""
+    kind, _, reason = status.partition("/")
+    return FINISH_REASON_MODEL_ERROR if kind == "failed" else meaning(reason or kind)
 
 
 def _model_of(response: Any) -> Any:
