@@ -198,3 +198,24 @@ async def test_what_a_vendor_may_have_begun_is_priced_where_the_connection_break
             assert (await served.client.fault(asks("a question"), rpc)).reason == "BACKEND_FAILED"
             used = (await usage_of(served))[SERVER][1]
     assert used.cost_micros == used.input_tokens * 3 > 0
+
+
+@pytest.mark.parametrize("rpc", ["stream", "generate"])
+async def test_a_request_that_is_refused_before_it_is_sent_costs_nothing(tmp_path, rpc):
+    async with fake_openai() as backend:
+        model = compatible(
+            backend.url, api_key=KEY, models=["m"], prices={"m": PRICE}, unsupported=["sampling.top_k"]
+        )
+        async with gateway(tmp_path, model=model) as served:
+            request = asks("a question", strict=True, cache=BYPASS, sampling={"top_k": 3})
+            assert (await served.client.fault(request, rpc)).reason == "INVALID_REQUEST"
+            requests, used = (await usage_of(served))[SERVER]
+    assert (requests, used.input_tokens, used.cost_micros, backend.asked) == (1, 0, 0, [])
+
+
+@pytest.mark.parametrize("rpc", ["stream", "generate"])
+async def test_a_bug_before_any_reply_costs_nothing(tmp_path, rpc):
+    async with priced(tmp_path, [ValueError("a bug")]) as (served, _):
+        await served.client.fault(asks("a question", model="chat", cache=BYPASS), rpc)
+        requests, used = (await usage_of(served))["a/m"]
+    assert (requests, used.input_tokens, used.cost_micros) == (1, 0, 0)

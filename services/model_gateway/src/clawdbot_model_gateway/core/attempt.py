@@ -182,8 +182,14 @@ class Attempt:
     @property
     def cost(self) -> Usage:
         """What the attempt cost, so far if it runs; empty if nothing was generated, or someone else pays."""
-        if self._settled is not None:
-            return self._settled
+        return self._used(is_running=True) if self._settled is None else self._settled
+
+    def settle(self) -> Usage:
+        """What the attempt cost, now that it has ended."""
+        self._settled = self._used(is_running=False)
+        return self._settled
+
+    def _used(self, *, is_running: bool) -> Usage:
         if self.free:
             return Usage()
         reported = self.usage
@@ -191,7 +197,8 @@ class Attempt:
             for event in self._held:
                 if event.HasField("usage"):
                     reported = with_estimates(event.usage, self.request, self._output)
-        open_end = self.outcome in {CANCELLED, INTERNAL} or self.charged
+        # Until it has ended an attempt is INTERNAL. One that ends so was refused by us, or met a bug of ours.
+        open_end = self.charged or self.outcome == CANCELLED or (is_running and self.outcome == INTERNAL)
         given_up = open_end and self.spending.sent and not self._unreported
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and (self._output.tokens or given_up):
             # It ended before the backend reported usage, and is billed all the same.
@@ -204,11 +211,6 @@ class Attempt:
         if self._unreported:
             reported = sum_usage([*self._unreported, *([reported] if reported.provenance else [])])
         return self.priced(reported)
-
-    def settle(self) -> Usage:
-        """What the attempt cost, now that it has ended."""
-        self._settled = self.cost
-        return self._settled
 
     def priced(self, used: Usage) -> Usage:
         """The same usage with what it costs; as it was where its model has no price."""
