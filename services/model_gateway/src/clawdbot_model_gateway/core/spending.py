@@ -1,8 +1,8 @@
 """What a backend may charge for a request that is broken off before it has said so.
 
 The caller of a provider does not see how far a request has come, and usage is the last thing that a reply
-says. So the code that sends requests and decodes replies notes both here, for the attempt in whose context it
-runs.
+says. So the code that sends requests and decodes replies notes both here, for the attempt whose provider is
+asked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ Reserve: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class Spending:
-    """What is known of one request."""
+    """What is known of one request.
+
+    The provider is asked while it is entered as a context. What is sent outside of one, such as the question
+    for a backend's list of models, is no part of any attempt.
+    """
 
     __slots__ = ("input_tokens", "reported", "sent")
 
@@ -37,6 +41,14 @@ class Spending:
         """The counts that the backend has reported so far."""
         self.input_tokens: int | Callable[[], int] | None = None
         """The estimate of its input, or what makes it; None: from the request. It is made once."""
+
+    def __enter__(self) -> None:
+        """Without a word from its client the request counts as sent."""
+        self.sent = True
+        _current.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        _current.set(None)
 
     def usage(self, request: GenerateRequest, output: TokenEstimator) -> Usage:
         """The usage of a reply that was broken off, of which this much arrived."""
@@ -60,12 +72,6 @@ class Spending:
 
 
 _current: ContextVar[Spending | None] = ContextVar("spending", default=None)
-
-
-def begin_spending(spending: Spending) -> None:
-    """From now on the context asks a backend. Without a word from its client the request counts as sent."""
-    spending.sent = True
-    _current.set(spending)
 
 
 def note_sent(sent: bool) -> None:
