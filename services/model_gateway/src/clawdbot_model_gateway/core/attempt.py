@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Iterable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
@@ -196,7 +197,7 @@ class Attempt:
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED:
             for event in self._held:
                 if event.HasField("usage"):
-                    reported = with_estimates(event.usage, self.request, self._output)
+                    reported = self._with_estimates(event.usage)
         # Until it has ended an attempt is INTERNAL. One that ends so was refused by us, or met a bug of ours.
         open_end = self.charged or self.outcome == CANCELLED or (is_running and self.outcome == INTERNAL)
         given_up = open_end and self.spending.sent and not self._unreported
@@ -220,6 +221,9 @@ class Attempt:
                 used.cost_micros = price.cost(used)
         return used
 
+    def _with_estimates(self, reported: Usage) -> Usage:
+        return with_estimates(reported, partial(self.spending.estimated_input, self.request), self._output)
+
     def _complete(self, event: Event) -> Iterable[Event]:
         """The event with what the gateway adds; estimated usage before the end, where none came."""
         kind = event.WhichOneof("event")
@@ -234,7 +238,7 @@ class Attempt:
             self._output.add(event.tool_call_delta.arguments)
         elif kind == "usage":
             reported = event.usage
-            counted = with_estimates(reported, self.request, self._output)
+            counted = self._with_estimates(reported)
             self.usage = as_cached(counted) if self.free else self.priced(counted)
             self._unreported.clear()
             return (event if self.usage is reported else usage(self.usage),)
