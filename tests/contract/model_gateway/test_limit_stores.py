@@ -16,6 +16,7 @@ from clawdbot_model_gateway.stores.redis import limit_store as redis_limit_store
 from clawdbot_model_gateway.stores.redis.limit_store import RedisLimitStore
 from clawdbot_model_gateway.stores.sqlite.limit_store import SqliteLimitStore, SqliteSavedCounters
 from clawdbot_servicekit.errors import StartupError
+from structlog.testing import capture_logs
 
 from tests.contract.model_gateway.limit_store_contract import (
     LimitStoreContract,
@@ -369,3 +370,22 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_a_bug_of_ours_is_in_the_log_with_its_traceback():
+    with capture_logs() as log:
+        async with started(RedisLimitStore("redis://127.0.0.1:9/0")) as store:
+            # At once, so that the first command to the server would have it.
+            verdict = store.reserve([charge(object())])
+            with pytest.raises(LimitStoreUnavailable):
+                await asyncio.wait_for(verdict, 20)
+    (bug,) = [each for each in log if each["event"] == "redis_command_broken"]
+    assert isinstance(bug["exc_info"], TypeError)
+
+
+async def test_a_server_that_is_down_is_no_bug():
+    with capture_logs() as log:
+        async with started(RedisLimitStore("redis://127.0.0.1:9/0")) as store:
+            with pytest.raises(LimitStoreUnavailable):
+                await asyncio.wait_for(reserve(store, charge(1)), 20)
+    assert not [each for each in log if each["event"] == "redis_command_broken"]

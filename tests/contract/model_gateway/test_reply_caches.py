@@ -16,6 +16,7 @@ from clawdbot_model_gateway.stores.in_memory.reply_cache import InMemoryReplyCac
 from clawdbot_model_gateway.stores.redis import reply_cache
 from clawdbot_model_gateway.stores.redis.reply_cache import RedisReplyCache
 from clawdbot_servicekit.errors import StartupError
+from structlog.testing import capture_logs
 
 from tests.contract.model_gateway.reply_cache_contract import KEY, ReplyCacheContract, key, stored
 from tests.support.redis_server import garbage_server, redis_server, silent_server, until
@@ -282,4 +283,15 @@ async def test_a_huge_value_is_not_served(tmp_path):
             await stored(cache)
             (name,) = await cache._redis.keys("*:reply:*")
             await cache._redis.append(name, bytes(2 * 1024 * 1024))
+            assert (await cache.get(KEY)).reply is None
+
+
+async def test_a_bug_of_ours_is_a_miss_and_in_the_log(tmp_path, monkeypatch):
+    def broken(*_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(reply_cache, "_look_ups", broken)
+    with redis_server(tmp_path) as server, capture_logs() as log:
+        async with connected(server.url) as cache:
+            await until(lambda: [each for each in log if each["event"] == "redis_command_broken"])
             assert (await cache.get(KEY)).reply is None

@@ -176,6 +176,31 @@ async def test_a_call_that_is_cancelled_while_one_is_left_leaves_the_other(caplo
     assert "destroyed" not in caplog.text
 
 
+class CancelsItself(FakeProvider):
+    """As a client whose own tasks are cancelled, once the other target is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = asyncio.Event()
+
+    async def stream(self, request, model):
+        await self.may_end.wait()
+        raise asyncio.CancelledError
+        yield
+
+
+async def test_one_that_was_cancelled_by_itself_does_not_keep_the_other():
+    cancelled, other = CancelsItself(), FakeProvider([WAIT])
+    racing = bench(cancelled, other)
+    call = asyncio.create_task(collect(racing.stream(asks())))
+    await other.waiting.wait()
+    cancelled.may_end.set()
+    await asyncio.wait([call], timeout=20)
+    assert call.cancelled()
+    await until(lambda: racing.idle)
+    assert not other.open
+
+
 async def test_both_are_paid_for_once():
     reported = Usage(input_tokens=9, provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED)
     slow = FakeProvider([events.started("m"), events.usage(reported), WAIT])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager, suppress
 
+import grpc.aio
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import GetUsageRequest
+from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 
@@ -159,8 +162,9 @@ async def test_the_count_of_each_vendor_that_counts_first_is_kept(tmp_path, serv
     assert used.cost_micros == 7 * 3 + used.output_tokens * 15
 
 
-async def test_a_request_that_is_cancelled_while_it_connects_costs_nothing(tmp_path):
-    """The backend accepts the connection, and does not answer to TLS."""
+@asynccontextmanager
+async def no_tls():
+    """The port of a backend that accepts connections and does not answer to TLS; set once it has one."""
     connected = asyncio.Event()
 
     async def accept(reader, writer):
@@ -169,12 +173,51 @@ async def test_a_request_that_is_cancelled_while_it_connects_costs_nothing(tmp_p
         writer.close()
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    model = compatible(f"https://127.0.0.1:{port}/v1", models=["m"], prices={"m": PRICE})
-    async with server, gateway(tmp_path, model=model) as served:
-        connected.clear()
-        used = await cancelled(served, asks(cache=BYPASS), "stream", connected.is_set, SERVER)
+    async with server:
+        yield server.sockets[0].getsockname()[1], connected
+
+
+async def test_a_request_that_is_cancelled_while_it_connects_costs_nothing(tmp_path):
+    async with no_tls() as (port, connected):
+        model = compatible(f"https://127.0.0.1:{port}/v1", models=["m"], prices={"m": PRICE})
+        async with gateway(tmp_path, model=model) as served:
+            connected.clear()
+            used = await cancelled(served, asks(cache=BYPASS), "stream", connected.is_set, SERVER)
     assert (used.input_tokens, used.cost_micros) == (0, 0)
+
+
+CALLS = {
+    "not cached": lambda served: served.client.gateway.Generate(asks("a question", cache=BYPASS), timeout=20),
+    "cached": lambda served: served.client.gateway.Generate(asks("a question", cache=USE), timeout=20),
+    "embed": lambda served: served.client.gateway.Embed(EmbedRequest(texts=["a text"]), timeout=20),
+}
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "not listed"])
+@pytest.mark.parametrize("call", CALLS)
+async def test_the_next_backends_list_of_models_says_nothing_about_an_attempt(tmp_path, call, listed):
+    """The first backend is never reached; the second is asked for its models before it is asked to reply."""
+    async with no_tls() as (port, _), fake_openai() as backend:
+        unreachable = compatible(
+            f"https://127.0.0.1:{port}/v1",
+            models=["m"],
+            prices={"m": PRICE},
+            http={"connect_timeout": 0.2, "first_content_timeout": 0.2},
+        )
+        models = {
+            "backends": {"a": unreachable, "b": compatible(backend.url, api_key=KEY)},
+            "aliases": {"default": ["a/m", {"target": "b/*", "fallback": True}]},
+        }
+        known, backend.models = backend.models, None
+        async with gateway(tmp_path, models=models) as served:
+            asked = len(backend.asked)
+            if listed:
+                backend.models = known
+            with suppress(grpc.aio.AioRpcError):
+                await CALLS[call](served)
+            assert len(backend.asked) > asked
+            usage = await usage_of(served)
+    assert all(used.input_tokens == 0 for name, (_, used) in usage.items() if name.startswith("a/"))
 
 
 async def test_a_silent_backend_that_is_given_up_is_priced_by_its_input(tmp_path):
@@ -198,3 +241,24 @@ async def test_what_a_vendor_may_have_begun_is_priced_where_the_connection_break
             assert (await served.client.fault(asks("a question"), rpc)).reason == "BACKEND_FAILED"
             used = (await usage_of(served))[SERVER][1]
     assert used.cost_micros == used.input_tokens * 3 > 0
+
+
+@pytest.mark.parametrize("rpc", ["stream", "generate"])
+async def test_a_request_that_is_refused_before_it_is_sent_costs_nothing(tmp_path, rpc):
+    async with fake_openai() as backend:
+        model = compatible(
+            backend.url, api_key=KEY, models=["m"], prices={"m": PRICE}, unsupported=["sampling.top_k"]
+        )
+        async with gateway(tmp_path, model=model) as served:
+            request = asks("a question", strict=True, cache=BYPASS, sampling={"top_k": 3})
+            assert (await served.client.fault(request, rpc)).reason == "INVALID_REQUEST"
+            requests, used = (await usage_of(served))[SERVER]
+    assert (requests, used.input_tokens, used.cost_micros, backend.asked) == (1, 0, 0, [])
+
+
+@pytest.mark.parametrize("rpc", ["stream", "generate"])
+async def test_a_bug_before_any_reply_costs_nothing(tmp_path, rpc):
+    async with priced(tmp_path, [ValueError("a bug")]) as (served, _):
+        await served.client.fault(asks("a question", model="chat", cache=BYPASS), rpc)
+        requests, used = (await usage_of(served))["a/m"]
+    assert (requests, used.input_tokens, used.cost_micros) == (1, 0, 0)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Iterable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
@@ -182,16 +183,23 @@ class Attempt:
     @property
     def cost(self) -> Usage:
         """What the attempt cost, so far if it runs; empty if nothing was generated, or someone else pays."""
-        if self._settled is not None:
-            return self._settled
+        return self._used(is_running=True) if self._settled is None else self._settled
+
+    def settle(self) -> Usage:
+        """What the attempt cost, now that it has ended."""
+        self._settled = self._used(is_running=False)
+        return self._settled
+
+    def _used(self, *, is_running: bool) -> Usage:
         if self.free:
             return Usage()
         reported = self.usage
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED:
             for event in self._held:
                 if event.HasField("usage"):
-                    reported = with_estimates(event.usage, self.request, self._output)
-        open_end = self.outcome in {CANCELLED, INTERNAL} or self.charged
+                    reported = self._with_estimates(event.usage)
+        # Until it has ended an attempt is INTERNAL. One that ends so was refused by us, or met a bug of ours.
+        open_end = self.charged or self.outcome == CANCELLED or (is_running and self.outcome == INTERNAL)
         given_up = open_end and self.spending.sent and not self._unreported
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and (self._output.tokens or given_up):
             # It ended before the backend reported usage, and is billed all the same.
@@ -205,11 +213,6 @@ class Attempt:
             reported = sum_usage([*self._unreported, *([reported] if reported.provenance else [])])
         return self.priced(reported)
 
-    def settle(self) -> Usage:
-        """What the attempt cost, now that it has ended."""
-        self._settled = self.cost
-        return self._settled
-
     def priced(self, used: Usage) -> Usage:
         """The same usage with what it costs; as it was where its model has no price."""
         if self.prices and used.provenance != USAGE_PROVENANCE_UNSPECIFIED:
@@ -217,6 +220,9 @@ class Attempt:
             if price is not None:
                 used.cost_micros = price.cost(used)
         return used
+
+    def _with_estimates(self, reported: Usage) -> Usage:
+        return with_estimates(reported, partial(self.spending.estimated_input, self.request), self._output)
 
     def _complete(self, event: Event) -> Iterable[Event]:
         """The event with what the gateway adds; estimated usage before the end, where none came."""
@@ -232,7 +238,7 @@ class Attempt:
             self._output.add(event.tool_call_delta.arguments)
         elif kind == "usage":
             reported = event.usage
-            counted = with_estimates(reported, self.request, self._output)
+            counted = self._with_estimates(reported)
             self.usage = as_cached(counted) if self.free else self.priced(counted)
             self._unreported.clear()
             return (event if self.usage is reported else usage(self.usage),)

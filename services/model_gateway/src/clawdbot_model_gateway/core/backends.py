@@ -36,7 +36,7 @@ from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing.peak_ewma import PeakEwma
 from clawdbot_model_gateway.core.routing.routing_table import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
-from clawdbot_model_gateway.core.tokens.token_estimate import estimate_tokens, estimate_usage
+from clawdbot_model_gateway.core.tokens.token_estimate import estimate_input, estimate_tokens
 from clawdbot_model_gateway.core.tokens.tokenization import CachingTokenizer
 from clawdbot_model_gateway.core.traffic import Traffic
 
@@ -356,4 +356,4 @@ def _estimated_tokens(request: GenerateRequest | EmbedRequest) -> int:
     """What a request costs, by its input: nobody knows how long the reply will be."""
     if isinstance(request, EmbedRequest):
         return sum(map(estimate_tokens, request.texts))
-    return estimate_usage(request, 0).input_tokens
+    return estimate_input(request)

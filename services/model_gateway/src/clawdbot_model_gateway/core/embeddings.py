@@ -35,7 +35,6 @@ from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.rules import CacheUse
 from clawdbot_model_gateway.core.routing.router import Router
 from clawdbot_model_gateway.core.routing.routing_table import Target
-from clawdbot_model_gateway.core.spending import begin_spending
 from clawdbot_model_gateway.core.tokens.token_estimate import estimate_tokens
 from clawdbot_model_gateway.core.validation import PRIORITIES, cache_violations
 
@@ -162,9 +161,9 @@ class Embeddings:
             dimensions = request.dimensions if request.HasField("dimensions") else None
             spent = attempt.usage
             attempt.spending.input_tokens = partial(_estimated_tokens, request)
-            begin_spending(attempt.spending)
             try:
-                result = await provider.embed(request.texts, attempt.model, dimensions)
+                with attempt.spending:
+                    result = await provider.embed(request.texts, attempt.model, dimensions)
             except BaseException as error:
                 if attempt.spending.sent and not (isinstance(error, ModelError) and error.answered):
                     attempt.usage = sum_usage([spent, _estimate(request)])

@@ -29,7 +29,7 @@ from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.reply_cache.rules import CacheUse
 from clawdbot_model_gateway.core.routing.router import Router
 from clawdbot_model_gateway.core.routing.routing_table import Target
-from clawdbot_model_gateway.core.spending import Reserve, begin_spending
+from clawdbot_model_gateway.core.spending import Reserve
 from clawdbot_model_gateway.core.structured_output.emulation import (
     RecordUsage,
     ReplySource,
@@ -168,10 +168,10 @@ class Generation:
                     processes=self._validators,
                     record_usage=record_usage,
                 )
-            begin_spending(attempt.spending)
-            if whole:
-                await take(await source.generate(request, attempt.model))
-            else:
-                async with aclosing(source.stream(request, attempt.model)) as events:
-                    async for event in events:
-                        await take((event,))
+            with attempt.spending:
+                if whole:
+                    await take(await source.generate(request, attempt.model))
+                else:
+                    async with aclosing(source.stream(request, attempt.model)) as events:
+                        async for event in events:
+                            await take((event,))

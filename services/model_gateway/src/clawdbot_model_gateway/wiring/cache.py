@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import orjson
 
@@ -15,6 +16,7 @@ from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import ReplyCache
 from clawdbot_model_gateway.core.reply_cache.rules import CacheRules
 from clawdbot_model_gateway.core.reply_cache.similar_requests import Embed, SemanticRules, SimilarRequests
+from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.settings import BackendSettings
 from clawdbot_model_gateway.settings.cache import CacheSettings, SemanticCacheSettings
 from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
@@ -38,6 +40,11 @@ WITHOUT_EFFECT: Final = frozenset(
     }
 )
 """Settings of a backend that do not change a reply; headers are added with their values. All others do."""
+
+SemanticFingerprint: TypeAlias = (
+    tuple[SemanticCacheSettings, Sequence[Target] | None, Sequence[BackendSettings | None]] | None
+)
+"""The settings of finding similar requests, the targets of its model, and their backends; None: it is off."""
 
 
 def cached_replies(settings: CacheSettings, folder: Path, metrics: CacheMetrics) -> CachedReplies:
@@ -79,7 +86,7 @@ def similar_requests(
     return SimilarRequests(rules, embed, metrics)
 
 
-def embedder(settings: SemanticCacheSettings | None, plan: BackendPlan) -> object:
+def semantic_fingerprint(settings: SemanticCacheSettings | None, plan: BackendPlan) -> SemanticFingerprint:
     """What finding similar requests depends on: where it differs, their model is measured anew."""
     if settings is None:
         return None

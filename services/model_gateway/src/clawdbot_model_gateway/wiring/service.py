@@ -42,7 +42,12 @@ from clawdbot_model_gateway.stores.file.mapped_counter import MappedCounter
 from clawdbot_model_gateway.stores.file.worker_reports import FileWorkerReports
 from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 from clawdbot_model_gateway.wiring.backends import BackendFactory
-from clawdbot_model_gateway.wiring.cache import cache_rules, cached_replies, embedder, similar_requests
+from clawdbot_model_gateway.wiring.cache import (
+    cache_rules,
+    cached_replies,
+    semantic_fingerprint,
+    similar_requests,
+)
 from clawdbot_model_gateway.wiring.limits import Accounts
 from clawdbot_model_gateway.wiring.reload import check_fixed, keep
 
@@ -195,15 +200,15 @@ class _Calls:
             accounts=accounts,
         )
         self.token_counts = TokenCounts(router, backends, limits=limits)
-        self._embedder = embedder(section.cache.semantic, plan)
+        self._semantic_fingerprint = semantic_fingerprint(section.cache.semantic, plan)
         self.replies.similar = self._similar_requests(section)
 
     def configure(self, section: GatewaySection, plan: BackendPlan) -> None:
         """Applies another section `gateway`, and another plan, to the calls that follow."""
         self.replies.configure(cache_rules(section.cache))
-        new = embedder(section.cache.semantic, plan)
-        if new != self._embedder:
-            self._embedder = new
+        fingerprint = semantic_fingerprint(section.cache.semantic, plan)
+        if fingerprint != self._semantic_fingerprint:
+            self._semantic_fingerprint = fingerprint
             self.replies.replace_similar(self._similar_requests(section))
         self.generation.limits = self.token_counts.limits = self._request_limits(section)
         self.embeddings.limits = _embed_limits(section)

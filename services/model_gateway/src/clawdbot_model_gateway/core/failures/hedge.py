@@ -33,7 +33,7 @@ class Runner:
 
     def leave(self) -> None:
         """Begins to end the attempt, because the other one has won, or the call is over."""
-        if self.task.cancel() or self.task.exception() is None:
+        if self.task.cancel() or self.task.cancelled() or self.task.exception() is None:
             self.attempt.outcome = CANCELLED
 
     async def _send_if_won(self, event: Event) -> None:

@@ -14,7 +14,7 @@ from clawdbot_model_gateway.core.limits.limits import Admission, Limits
 from clawdbot_model_gateway.core.limits.usage_meter import UsageMeter
 from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.core.spending import Reserve
-from clawdbot_model_gateway.core.tokens.token_estimate import estimate_usage
+from clawdbot_model_gateway.core.tokens.token_estimate import estimate_input
 
 UsesCache: TypeAlias = Callable[[GenerateRequest, Sequence[Target]], bool]
 """Whether a cache may answer a request to these targets."""
@@ -53,7 +53,7 @@ class CallAccounts:
         """
         if not self._limits.active:
             return targets, None
-        estimate = input_tokens or (lambda: estimate_usage(request, 0).input_tokens)
+        estimate = input_tokens or partial(estimate_input, request)
         may_be_cached = uses_cache is not None and uses_cache(request, targets)
         caller = current_caller()
         return await self._limits.admit(caller, request, targets, estimate, may_be_cached=may_be_cached)

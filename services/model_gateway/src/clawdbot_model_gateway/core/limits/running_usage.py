@@ -46,8 +46,8 @@ class RunningUsage:
         self._to_see: list[_Running] = []
         """Whose turn comes; the next one is the last."""
         self._sums: Table = {}
-        self._taken = True
-        """Whether the ledger was told these sums, and there are none."""
+        self._ledger_has_none = True
+        """Whether the ledger has no running usage of this process. It need not be told again then."""
 
     def begin(self, caller: Caller, attempts: RequestAttempts) -> None:
         """A call begins. It MUST end."""
@@ -62,9 +62,9 @@ class RunningUsage:
     def take(self) -> Mapping[UsageKey, Counts] | None:
         """What the running calls have used so far, as far as they were looked at; None: still nothing."""
         self._look()
-        if not self._sums and self._taken:
+        if not self._sums and self._ledger_has_none:
             return None
-        self._taken = not self._sums
+        self._ledger_has_none = not self._sums
         return {key: (*counts,) for key, counts in self._sums.items()}
 
     def _look(self) -> None:

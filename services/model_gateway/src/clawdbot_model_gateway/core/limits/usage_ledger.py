@@ -57,8 +57,8 @@ class UsageUnavailable(Exception):
 class UsageLedger(Protocol):
     """Adds up usage for good. Instances for the same place, also in other processes, share one ledger.
 
-    What the running calls of a process had used, as it was added last, counts in what is read after that
-    was killed (a minute later at most), and once. While it lives, these calls are still to end.
+    If a process is killed, what it last gave as running is counted once, at most a minute later. While it
+    lives, that is not counted: its calls are added when they end.
     """
 
     async def start(self) -> None:

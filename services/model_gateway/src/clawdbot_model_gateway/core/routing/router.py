@@ -105,10 +105,7 @@ class Router:
             if chosen:
                 name = chosen
                 annotate(routed_to=name)
-        try:
-            targets: Sequence[Target] = self.table.targets(name)
-        except UnknownModel:
-            targets = await self.targets(name)
+        targets = await self.targets(name)
         if len(targets) == 1:
             return targets
         balance = policy.balance_of(name)

@@ -7,6 +7,7 @@ the model and the caller: the answer comes after its result.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS
@@ -22,7 +23,12 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.structured_output.prompts import Method
 from clawdbot_model_gateway.core.structured_output.spec import extract_json
-from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage, with_estimates
+from clawdbot_model_gateway.core.tokens.token_estimate import (
+    TokenEstimator,
+    estimate_input,
+    estimate_usage,
+    with_estimates,
+)
 
 COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
 """Finish reasons of a complete reply. After any other the caller gets the reply as it is, without a retry."""
@@ -79,7 +85,7 @@ def usage_of(reply: Iterable[Event], request: GenerateRequest) -> Usage:
     output = TokenEstimator()
     for each in reply:
         if each.HasField("usage") and each.usage.provenance != USAGE_PROVENANCE_UNSPECIFIED:
-            return with_estimates(each.usage, request, output)
+            return with_estimates(each.usage, partial(estimate_input, request), output)
         output.add(each.text_delta.text or each.reasoning_delta.text or each.tool_call_delta.arguments)
     return estimate_usage(request, output.tokens)
 

@@ -7,7 +7,7 @@ a few milliseconds per megabyte.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -127,24 +127,33 @@ def estimate_tokens(text: str) -> int:
     return math.ceil(estimate_text(text).tokens)
 
 
-def estimate_usage(request: GenerateRequest, output_tokens: int) -> Usage:
-    """The estimated usage of a request whose reply has this many tokens."""
+def estimate_input(request: GenerateRequest) -> int:
+    """The estimated tokens of a request's messages and tools."""
     prompt = sum(MESSAGE_OVERHEAD + _message_tokens(message) for message in request.messages)
-    prompt += sum(
+    return prompt + sum(
         estimate_tokens(tool.description) + tool.input_schema.ByteSize() // 4 for tool in request.tools
     )
+
+
+def estimate_usage(request: GenerateRequest, output_tokens: int) -> Usage:
+    """The estimated usage of a request whose reply has this many tokens."""
     return Usage(
-        input_tokens=prompt,
+        input_tokens=estimate_input(request),
         output_tokens=output_tokens,
         provenance=USAGE_PROVENANCE_ESTIMATED,
     )
 
 
-def with_estimates(reported: Usage, request: GenerateRequest, output: TokenEstimator) -> Usage:
+def with_estimates(reported: Usage, input_tokens: Callable[[], int], output: TokenEstimator) -> Usage:
     """What a backend has reported, with estimates in place of counts that are missing: it is PARTIAL then.
 
     No request has no tokens, and no text has none: such a count is one that the backend left out, or
     something else than a number.
+
+    Args:
+        reported: by the backend.
+        input_tokens: estimates them; called only if they are missing.
+        output: the text of the reply.
     """
     output_tokens = reported.output_tokens or output.tokens
     if reported.input_tokens and reported.output_tokens == output_tokens:
@@ -153,7 +162,7 @@ def with_estimates(reported: Usage, request: GenerateRequest, output: TokenEstim
     usage.CopyFrom(reported)
     if not usage.input_tokens:
         cached = usage.cached_tokens + usage.cache_write_tokens
-        usage.input_tokens = max(estimate_usage(request, 0).input_tokens, cached)
+        usage.input_tokens = max(input_tokens(), cached)
     usage.output_tokens = output_tokens
     if usage.provenance == USAGE_PROVENANCE_REPORTED:
         usage.provenance = USAGE_PROVENANCE_PARTIAL

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 FAILURES: Final = (Exception,)
 """What a command raises whose server does not do what it should: where something else answers than a Redis,
-the client's parser raises anything."""
+the client's parser raises anything. `log_bug` tells a bug of ours apart."""
 
 
 def connect(url: str, timeout: float, max_connections: int | None = None) -> Redis:
@@ -35,4 +37,11 @@ def connect(url: str, timeout: float, max_connections: int | None = None) -> Red
 
 def failure_text(error: BaseException) -> str:
     """What is wrong, without the error's text, which has the address and perhaps a password."""
+    log_bug(error)
     return f"Redis fails ({type(error).__name__})"
+
+
+def log_bug(error: BaseException) -> None:
+    """Logs the traceback of what is no failure of a server or its connection: it may be a bug of ours."""
+    if not isinstance(error, (RedisError, OSError)):
+        structlog.get_logger(__name__).error("redis_command_broken", exc_info=error)

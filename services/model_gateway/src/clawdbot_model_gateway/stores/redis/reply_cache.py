@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import CacheKey, CacheNotFlushed, Entry, LookUp, ReplyCache
-from clawdbot_model_gateway.stores.redis.connection import connect
+from clawdbot_model_gateway.stores.redis.connection import connect, log_bug
 
 BUDGET: Final = 0.004
 """Seconds that a look-up waits. The port allows 5 ms; the event loop needs the rest."""
@@ -119,8 +119,8 @@ class RedisReplyCache(ReplyCache):
         """What was stored is found no more, and goes when its time is over; it is not counted."""
         try:
             async with asyncio.timeout(FLUSH_TIMEOUT):
-                # As long as a reply can be there that was stored before, with whatever settings. It is no
-                # counter, which would begin anew when the server has forgotten it.
+                # It stays as long as any reply that was stored before. It is random: the server may forget a
+                # counter, and that would then have an old value again.
                 stored = await self._redis.set(
                     _flush_name(tenant, target),
                     secrets.token_hex(STAMP_BYTES),
@@ -129,6 +129,7 @@ class RedisReplyCache(ReplyCache):
             if stored is not True:
                 raise InvalidResponse("not OK")
         except Exception as error:  # as in _read
+            log_bug(error)
             self._metrics.redis_errors.labels("flush", "error").inc()
             raise CacheNotFlushed(type(error).__name__) from error
         return 0
@@ -183,6 +184,8 @@ class RedisReplyCache(ReplyCache):
         return True
 
     def _note_failure(self, operation: str, reason: str, error: BaseException | None = None) -> None:
+        if error is not None:
+            log_bug(error)
         self._metrics.redis_errors.labels(operation, reason).inc()
         health = self._health[operation]
         health.failures += 1
