@@ -16,7 +16,7 @@ ROOM = 0.6
 """Of background work in one turn; one more of anything is above it."""
 ATTEMPTS = 4
 MOST = {
-    CHAT: {"tasks": 4, "jobs for threads": 2, "SQL statements": 5, "transactions": 2, "log lines": 1},
+    CHAT: {"tasks": 3, "jobs for threads": 2, "SQL statements": 5, "transactions": 2, "log lines": 1},
     BOOKING: {"tasks": 2, "jobs for threads": 2, "SQL statements": 7, "transactions": 2, "log lines": 1},
     CONFIRMATION: {
         "tasks": 7,
