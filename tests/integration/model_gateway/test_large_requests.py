@@ -62,11 +62,11 @@ async def say(served, request) -> str:
 async def test_silence_counts_from_the_end_of_the_request(tmp_path):
     async def slowly(reader, writer, length):
         await reader.readexactly(1_000_000)
-        await asyncio.sleep(3.0)
+        await asyncio.sleep(4.0)
         await reader.readexactly(length - 1_000_000)
         writer.write(response(REPLY))
 
-    settings = {"http": {"read_timeout": "2s"}}
+    settings = {"http": {"read_timeout": "3s"}}
     async with (
         server(slowly) as url,
         gateway(tmp_path, model=compatible(url, models=["m"], **settings)) as served,
@@ -154,12 +154,12 @@ async def test_an_idle_connection_may_be_silent_for_longer_than_a_response(tmp_p
         await reader.readexactly(length)
         writer.write(EARLY_HINTS + response(REPLY))
 
-    settings = {"http": {"read_timeout": "500ms", "keep_alive": "60s"}}
+    settings = {"http": {"read_timeout": "2s", "keep_alive": "60s"}}
     async with (
         server(serve) as url,
         gateway(tmp_path, model=compatible(url, models=["m"], **settings)) as served,
     ):
-        for _ in range(3):
-            assert await say(served, asks()) == "Good evening"
-            await asyncio.sleep(0.8)
+        assert await say(served, asks()) == "Good evening"
+        await asyncio.sleep(2.5)
+        assert await say(served, asks()) == "Good evening"
     assert len(connections) == 1
