@@ -12,10 +12,10 @@ from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 
 from tests.e2e.conversation_contract import BOOKING, question
+from tests.support.conditions import until
 from tests.support.dialogue_client import said, talk
 from tests.support.ports import free_port
 from tests.support.processes import process
-from tests.support.redis_server import until
 
 pytestmark = pytest.mark.integration
 

@@ -15,9 +15,9 @@ from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.reply_cache.port import CacheKey
 
+from tests.support.conditions import until
 from tests.support.gateway_service import ended_with_task, gateway
 from tests.support.generate_requests import asks, check_grammar
-from tests.support.redis_server import until
 from tests.support.scripted_provider import FakeProvider, says
 
 RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])

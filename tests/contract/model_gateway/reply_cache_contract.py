@@ -6,7 +6,7 @@ import asyncio
 
 from clawdbot_model_gateway.core.reply_cache.port import CacheKey, Entry
 
-from tests.support.redis_server import until
+from tests.support.conditions import until
 
 KEY = CacheKey("ann", "a/m", b"1" * 32)
 

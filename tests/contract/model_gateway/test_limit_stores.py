@@ -25,7 +25,8 @@ from tests.contract.model_gateway.limit_store_contract import (
     reserve,
     room,
 )
-from tests.support.redis_server import garbage_server, redis_server, silent_server, until
+from tests.support.conditions import until
+from tests.support.redis_server import garbage_server, redis_server, silent_server
 
 
 def killed(owners) -> None:

@@ -19,7 +19,8 @@ from clawdbot_servicekit.errors import StartupError
 from structlog.testing import capture_logs
 
 from tests.contract.model_gateway.reply_cache_contract import KEY, ReplyCacheContract, key, stored
-from tests.support.redis_server import garbage_server, redis_server, silent_server, until
+from tests.support.conditions import until
+from tests.support.redis_server import garbage_server, redis_server, silent_server
 
 
 def sample(metric, suffix="", **labels) -> float:

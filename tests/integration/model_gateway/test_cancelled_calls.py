@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy
 
+from tests.support.conditions import until
 from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, fake_openai, sse
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks, finish_of
-from tests.support.redis_server import until
 from tests.support.scripted_provider import FakeHooks
 
 ROUNDS = 64

@@ -11,6 +11,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensReque
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.error_table import remote_error
 
+from tests.support.conditions import until
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks, text_of
 from tests.support.scripted_provider import hold_replies
@@ -242,11 +243,3 @@ async def _finished(stream) -> bool:
     while (read := await stream.read()) is not grpc.aio.EOF:
         event = read
     return event is not None and event.HasField("finished")
-
-
-async def until(holds) -> bool:
-    """Whether the condition comes to hold."""
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.005)
-    return True

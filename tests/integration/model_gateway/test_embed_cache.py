@@ -15,8 +15,9 @@ from clawdbot_servicekit.error_table import remote_error
 from google.protobuf.duration_pb2 import Duration
 
 from tests.support.cached_gateway import BYPASS, REFRESH, USE, cached, connected, replies_of, status
+from tests.support.conditions import until
 from tests.support.fake_embedder import FakeEmbedder, lengths
-from tests.support.redis_server import redis_server, until
+from tests.support.redis_server import redis_server
 
 SPENT_NOTHING = Usage(provenance=UsageProvenance.USAGE_PROVENANCE_CACHED)
 REPORTED = UsageProvenance.USAGE_PROVENANCE_REPORTED

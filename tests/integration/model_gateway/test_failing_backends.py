@@ -11,6 +11,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 
 from tests.support.cached_gateway import followers
+from tests.support.conditions import until
 from tests.support.fake_openai import (
     DROP,
     HANG,
@@ -25,7 +26,6 @@ from tests.support.fake_openai import (
 )
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks, check_grammar, finish_of, text_of
-from tests.support.redis_server import until
 
 RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])
 ALIASES = {"chat": ["a/m", {"target": "b/m", "fallback": True}]}

@@ -17,10 +17,10 @@ from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.core.spending import note_usage
 from clawdbot_model_gateway.core.tokens.token_estimate import estimate_usage
 
+from tests.support.conditions import until
 from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, error, sse, text_chunks
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks, check_grammar, collect, text_of
-from tests.support.redis_server import until
 from tests.support.scripted_provider import WAIT, Bench, FakeProvider, says
 
 RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])

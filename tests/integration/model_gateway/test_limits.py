@@ -18,9 +18,9 @@ from clawdbot_servicekit.errors import RemoteError
 from google.rpc import error_details_pb2, status_pb2
 
 from tests.support.cached_gateway import BYPASS, RPCS, USE, ask, cached
+from tests.support.conditions import until
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks
-from tests.support.redis_server import until
 from tests.support.scripted_provider import WAIT, FakeProvider, says
 
 ECHO = {"provider": "echo"}

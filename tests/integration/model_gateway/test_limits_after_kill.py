@@ -13,10 +13,11 @@ import pytest
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import GetUsageRequest
 from clawdbot_servicekit.error_table import remote_error
 
+from tests.support.conditions import until
 from tests.support.gateway_service import Client
 from tests.support.generate_requests import asks
 from tests.support.processes import process
-from tests.support.redis_server import redis_server, until
+from tests.support.redis_server import redis_server
 from tests.support.two_workers import two_workers
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]

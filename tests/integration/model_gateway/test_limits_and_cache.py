@@ -14,10 +14,10 @@ from clawdbot_model_gateway.core.errors import BackendFailed
 from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.cached_gateway import BYPASS, REFRESH, RPCS, USE, ask, cached, followers, status
+from tests.support.conditions import until
 from tests.support.fake_embedder import FakeEmbedder
 from tests.support.generate_requests import asks
 from tests.support.priced_gateway import usage_of
-from tests.support.redis_server import until
 from tests.support.scripted_provider import FakeProvider, says
 
 KEYS = {"ann": "a" * 30, "bob": "b" * 30}
@@ -68,7 +68,7 @@ async def test_a_stored_reply_is_served_when_tokens_and_money_are_spent(tmp_path
             assert await outcome(served, asked("other", cache), rpc=rpc) == spent
         assert await outcome(served, asked(cache=REFRESH), rpc=rpc) == spent
         assert len(backend.asked) == 1
-        # A refused call is no call.
+        # A refused call is not counted.
         assert (await usage_of(served))["a/m"][0] == 3
 
 
@@ -95,7 +95,7 @@ async def test_fifty_equal_calls_at_once_reserve_what_one_may_use(tmp_path, rpc)
     async with cached(tmp_path, script, models=MODELS, limits=limits) as (served, backend):
         calls = [asyncio.create_task(outcome(served, asked(), rpc=rpc)) for _ in range(50)]
         await until(lambda: followers(served) == 50)
-        # There is no room for another one.
+        # Another one does not fit.
         assert await outcome(served, asked("other")) == "LIMIT_REACHED"
         gate.set()
         assert sorted(await asyncio.gather(*calls)) == ["COALESCED"] * 49 + ["MISS"]

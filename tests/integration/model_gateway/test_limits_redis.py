@@ -13,9 +13,10 @@ from clawdbot_model_gateway.stores.redis import limit_store
 from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.errors import StartupError
 
+from tests.support.conditions import until
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks
-from tests.support.redis_server import redis_server, silent_server, until
+from tests.support.redis_server import redis_server, silent_server
 
 ECHO = {"provider": "echo"}
 

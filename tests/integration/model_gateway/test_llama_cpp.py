@@ -22,6 +22,7 @@ from clawdbot_model_gateway.core.errors import BackendFailed, ContextTooLong, Mo
 from clawdbot_model_gateway.core.provider import TextCounter, TokenCounter
 from clawdbot_servicekit.errors import StartupError
 
+from tests.support.conditions import until
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks, check_grammar, collect, finish_of, says, text_of
 from tests.support.providers import make, started
@@ -68,13 +69,6 @@ async def busy_slots(provider):
 
 async def all_free(provider):
     return not await busy_slots(provider)
-
-
-async def until(condition):
-    """Polls a condition that sends no notification."""
-    async with asyncio.timeout(30):
-        while not await condition():  # noqa: ASYNC110 - that is its purpose
-            await asyncio.sleep(0.02)
 
 
 # Requests

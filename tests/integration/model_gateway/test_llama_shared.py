@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.conditions import until
 from tests.support.generate_requests import asks, text_of
 from tests.support.providers import make
 from tests.support.tiny_model import REPLY, write_tiny_model
@@ -30,13 +31,6 @@ def endless():
 
 def folder_of(provider):
     return Path(provider._process._spec.socket).parent
-
-
-async def until(condition):
-    """Polls a condition that sends no notification."""
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110 - that is its purpose
-            await asyncio.sleep(0.02)
 
 
 def process_ids(*providers):

@@ -23,6 +23,7 @@ from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.errors import StartupError
 from prometheus_client import generate_latest
 
+from tests.support.conditions import until
 from tests.support.fake_openai import HOLD as HANG_FOREVER
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.gateway_service import Client, compatible, gateway
@@ -70,13 +71,6 @@ def children(pid) -> list[int]:
 def command(pid) -> bytes:
     """The command line of a process."""
     return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-async def until(holds, seconds: float = 15.0) -> None:
-    """Returns when the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
 
 
 async def end(*tasks):

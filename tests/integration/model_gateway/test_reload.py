@@ -13,6 +13,7 @@ import grpc.aio
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
 
+from tests.support.conditions import until
 from tests.support.fake_openai import HOLD, KEY, fake_openai
 from tests.support.gateway_service import Client, compatible
 from tests.support.generate_requests import asks, text_of
@@ -61,10 +62,10 @@ async def test_a_removed_backend_is_gone_from_the_metrics(config, tmp_path):
     config.write(models(a=scripted("A"), b=scripted("B")))
     async with loaded(config, tmp_path) as served:
         shown = partial(served.metric, "clawdbot_backend_breaker_state", backend="b")
-        await _until(lambda: shown() == admin.BREAKER_STATE_CLOSED)
+        await until(lambda: shown() == admin.BREAKER_STATE_CLOSED)
         config.write(models(a=scripted("A")))
         await reload(served.client)
-        await _until(lambda: shown() == 0)
+        await until(lambda: shown() == 0)
 
 
 async def test_an_unchanged_backend_keeps_its_connections(config, tmp_path):
@@ -83,7 +84,7 @@ async def test_an_unchanged_backend_keeps_its_connections(config, tmp_path):
             assert after["a"].provider.open_connections == 1
             assert after["b"].provider is not before["b"]
             # The old one closes its connections once it is idle.
-            await _until(lambda: not before["b"].open_connections)
+            await until(lambda: not before["b"].open_connections)
             await served.client.gateway.Generate(asks("x", model="b/m"))
 
 
@@ -96,7 +97,7 @@ async def test_requests_in_flight_finish_on_the_old_backend(config, tmp_path, rp
         old = served.application._components.backends["a"]
         held = hold_replies(old)
         running = asyncio.create_task(client.run(asks("x", model="a/m"), rpc))
-        await _until(lambda: old.in_flight)
+        await until(lambda: old.in_flight)
         config.write(models(b=scripted("B"), **({} if change == "removed" else {"a": scripted("A2")})))
         await reload(client)
         assert old.in_flight == 1
@@ -116,7 +117,7 @@ async def test_a_stop_closes_backends_that_still_finish_requests(config, tmp_pat
         async with loaded(config, tmp_path) as served:
             old = served.application._components.backends["a"]
             call = asyncio.create_task(served.client.run(asks("x", model="a/m"), "stream"))
-            await _until(lambda: old.in_flight)
+            await until(lambda: old.in_flight)
             config.write(models(b=scripted("B")))
             await reload(served.client)
             assert old.provider.open_connections == 1
@@ -266,7 +267,7 @@ async def test_sighup_loses_no_stream_under_load(config, tmp_path):
         assert await answer(client) == "bbbbb"
         config.path.write_text("models: {")
         os.kill(served.pid, signal.SIGHUP)
-        await _until(lambda: "reload_refused" in served.log.read_text())
+        await until(lambda: "reload_refused" in served.log.read_text())
         assert await answer(client) == "bbbbb"
 
 
@@ -343,9 +344,3 @@ async def test_a_closed_terminal_still_ends_the_process(config, tmp_path):
     child.send_signal(signal.SIGHUP)
     async with asyncio.timeout(20):
         assert await child.wait() == 0
-
-
-async def _until(holds) -> None:
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.02)

@@ -12,11 +12,12 @@ from google.protobuf.duration_pb2 import Duration
 from structlog.testing import capture_logs
 
 from tests.support.cached_gateway import ask, connected, has_stored, replies_of, status
+from tests.support.conditions import until
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.gateway_service import compatible
 from tests.support.generate_requests import asks
 from tests.support.ports import free_port
-from tests.support.redis_server import redis_server, until
+from tests.support.redis_server import redis_server
 from tests.support.reloads import ConfigFile, loaded, models, reload
 
 ALIASES = {"chat": "a/m", "near": ["e/echo", {"target": "a/m", "fallback": True}]}

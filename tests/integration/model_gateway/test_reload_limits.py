@@ -13,6 +13,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_servicekit.error_table import remote_error
 from structlog.testing import capture_logs
 
+from tests.support.conditions import until
 from tests.support.generate_requests import asks, text_of
 from tests.support.reloads import ConfigFile, loaded, models, refusal, reload, scripted
 from tests.support.scripted_provider import hold_replies
@@ -45,12 +46,6 @@ async def outcome(client, *, text="x", **fields) -> str:
 
 async def outcomes(client, calls: int, **fields) -> list[str]:
     return [await outcome(client, **fields) for _ in range(calls)]
-
-
-async def until(holds) -> None:
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.02)
 
 
 async def test_a_raised_limit_allows_the_difference_and_a_lowered_one_refuses_at_once(config, tmp_path):

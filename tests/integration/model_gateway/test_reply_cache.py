@@ -33,9 +33,9 @@ from tests.support.cached_gateway import (
     status,
     text,
 )
+from tests.support.conditions import until
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks
-from tests.support.redis_server import until
 from tests.support.scripted_provider import FakeProvider, says
 
 # Which requests use it

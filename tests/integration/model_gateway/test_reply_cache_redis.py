@@ -21,8 +21,9 @@ from tests.support.cached_gateway import (
     status,
     text,
 )
+from tests.support.conditions import until
 from tests.support.generate_requests import asks
-from tests.support.redis_server import redis_server, silent_server, until
+from tests.support.redis_server import redis_server, silent_server
 from tests.support.scripted_provider import says
 
 

@@ -13,6 +13,7 @@ from clawdbot.model_gateway.v1 import model_gateway_service_pb2
 from clawdbot_model_client.accumulator import accumulate
 from clawdbot_servicekit.error_table import remote_error
 
+from tests.support.conditions import until
 from tests.support.deadlines import expired
 from tests.support.fake_ollama import fake_ollama
 from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, fake_openai, sse
@@ -170,14 +171,6 @@ async def test_a_request_that_waits_for_a_slot_can_be_cancelled(tmp_path, backen
         first.cancel()
         assert await until(lambda: served.idle)
         assert finish_of(await served.client.events(asks())) == "stop"
-
-
-async def until(holds, seconds: float = 20.0) -> bool:
-    """Whether the condition holds before the time is up."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.005)
-    return True
 
 
 # Fallbacks and hooks

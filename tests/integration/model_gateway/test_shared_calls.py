@@ -33,8 +33,9 @@ from tests.support.cached_gateway import (
     status,
     text,
 )
+from tests.support.conditions import until
 from tests.support.generate_requests import asks, text_of
-from tests.support.redis_server import silent_server, until
+from tests.support.redis_server import silent_server
 from tests.support.scripted_provider import WAIT, FakeProvider, says
 
 

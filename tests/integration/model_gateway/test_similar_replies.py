@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from tests.support.cached_gateway import CACHED, USE, ask, cached, costs, followers, replies_of, status, text
+from tests.support.conditions import until
 from tests.support.fake_embedder import FakeEmbedder
 from tests.support.generate_requests import asks
 from tests.support.priced_gateway import usage_of
-from tests.support.redis_server import until
 from tests.support.scripted_provider import says
 
 SIMILAR = CachePolicy(mode=CachePolicy.MODE_USE, semantic=True)

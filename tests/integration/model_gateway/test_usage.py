@@ -17,11 +17,11 @@ from clawdbot_model_gateway.core.errors import BackendFailed
 from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.cached_gateway import BYPASS, USE, ask, cached, costs
+from tests.support.conditions import until
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks
 from tests.support.priced_gateway import priced, usage_of
 from tests.support.processes import process
-from tests.support.redis_server import until
 from tests.support.scripted_provider import FakeProvider, says
 
 REPORTED = UsageProvenance.USAGE_PROVENANCE_REPORTED

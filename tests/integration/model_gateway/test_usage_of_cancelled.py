@@ -16,11 +16,11 @@ from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 from tests.support import fake_anthropic as anthropic
 from tests.support import fake_gemini as gemini
 from tests.support.cached_gateway import BYPASS, USE, followers
+from tests.support.conditions import until
 from tests.support.fake_openai import CUT, DROP, HANG, HOLD, KEY, Answer, chunk, fake_openai, sse
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
 from tests.support.priced_gateway import PRICE, priced, usage_of
-from tests.support.redis_server import until
 from tests.support.scripted_provider import WAIT, FakeProvider, says
 
 

@@ -14,11 +14,11 @@ from clawdbot_model_gateway.core.tokens.token_estimate import estimate_tokens
 from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.cached_gateway import cached
+from tests.support.conditions import until
 from tests.support.fake_embedder import FakeEmbedder
 from tests.support.fake_openai import CUT, DROP, HANG, HOLD, KEY, Answer, fake_openai, whole
 from tests.support.gateway_service import compatible, gateway
 from tests.support.priced_gateway import usage_of
-from tests.support.redis_server import until
 
 TARGET = "openai_compatible/m"
 KNOWN, NEW = "the first text of some length", ["a second one that is not known", "and a third"]

@@ -10,8 +10,8 @@ from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy, CacheStatus
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import FlushCacheRequest, GetUsageRequest
 from clawdbot_servicekit.error_table import remote_error
 
+from tests.support.conditions import until
 from tests.support.generate_requests import asks
-from tests.support.redis_server import until
 from tests.support.two_workers import two_workers
 
 pytestmark = pytest.mark.integration

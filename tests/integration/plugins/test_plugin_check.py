@@ -8,15 +8,10 @@ import pytest
 from clawdbot_plugin_sdk import Plugin, Unavailable
 from structlog.testing import capture_logs
 
+from tests.support.conditions import until
 from tests.support.plugin_service import serving
 
 SERVICE = "clawdbot.plugins.v1.ToolService"
-
-
-async def until(holds):
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 - the check sets no event
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("failure", [Unavailable("its disk is full"), RuntimeError("a bug"), "hangs"])

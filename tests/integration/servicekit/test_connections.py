@@ -136,7 +136,7 @@ async def test_no_path_of_a_call_ends_the_server(tmp_path, path):
 
 
 async def test_a_burst_of_connections_finds_room_until_they_are_accepted(engine):
-    """The server accepts none yet. One for which there is no room would try again after a second."""
+    """The server does not accept yet. A connection without a place would try again after a second."""
     server = make_engine_server(engine).server
     port = server.add_insecure_port("127.0.0.1:0")
     with contextlib.ExitStack() as clients:

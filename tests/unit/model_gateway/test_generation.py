@@ -25,8 +25,8 @@ from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired, InvalidRequest
 
+from tests.support.conditions import until
 from tests.support.generate_requests import asks, check_grammar, collect, finish_of, text_of
-from tests.support.redis_server import until
 from tests.support.scripted_provider import WAIT, Bench, FakeProvider, says
 
 CHAIN = {"default": (Target("a", "m"), Target("b", "m", fallback=True))}

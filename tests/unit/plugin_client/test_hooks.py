@@ -20,6 +20,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 from structlog.testing import capture_logs
 
+from tests.support.conditions import until
+
 GATE, MODIFY, OBSERVE = hook.HOOK_KIND_GATE, hook.HOOK_KIND_MODIFY, hook.HOOK_KIND_OBSERVE
 SUBJECT = hook.HookSubject(point="turn.started")
 
@@ -130,12 +132,6 @@ async def snapshot_received(hooks):
                 await asyncio.sleep(0)
 
 
-async def eventually(holds):
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110 - the follower sets no event
-            await asyncio.sleep(0.005)
-
-
 async def test_a_point_without_hooks_costs_no_call(hooked):
     service = FakePlugins(registered(GATE, MODIFY, OBSERVE, point="other"))
     hooks, payload = await hooked(service), Struct()
@@ -240,7 +236,7 @@ async def test_an_event_is_retried_and_dropped_after_the_last_attempt(hooked):
     service.errors = [grpc.StatusCode.UNAVAILABLE] * 3
     with capture_logs() as log:
         hooks.observe(hook.HookSubject(point="turn.started", turn_id="2"))
-        await eventually(lambda: hooks.dropped == 1)
+        await until(lambda: hooks.dropped == 1)
     assert [(line["event"], line["reason"]) for line in log] == [("hook_events_dropped", "UNAVAILABLE")]
 
 
@@ -300,7 +296,7 @@ async def test_a_lost_registry_is_watched_again_and_the_last_snapshot_applies_me
     hooks = await hooked(service)
     with capture_logs() as log:
         service.end_watches()
-        await eventually(lambda: service.watchers == 2)
+        await until(lambda: service.watchers == 2)
         await hooks.gate(SUBJECT)
-        await eventually(lambda: [each["event"] for each in log] == ["registry_lost", "registry_seen"])
+        await until(lambda: [each["event"] for each in log] == ["registry_lost", "registry_seen"])
     assert len(service.calls) == 1
