@@ -30,7 +30,7 @@ class Spending:
     """What is known of one request.
 
     The provider is asked while it is entered as a context. What is sent outside of one, such as the question
-    for a backend's list of models, is no part of any attempt.
+    for a backend's list of models, belongs to no attempt.
     """
 
     __slots__ = ("input_tokens", "reported", "sent")

@@ -35,8 +35,9 @@ NAMES: Final = frozenset({*INPUT, *OUTPUT, *CACHED, *WRITTEN, *REASONING, *INPUT
 
 USUAL: Final = ("usage", "usageMetadata")
 HOLDERS: Final = frozenset({"message", "response", "delta", "output", "data", "result"})
+"""Fields of a record that describe the reply, and may hold the counts."""
 LISTS: Final = ("choices", "candidates")
-"""Where in a record that is what describes the reply, besides the record itself."""
+"""The same, as lists of objects."""
 COUNTING: Final = re.compile(r"usage|metrics|^x[_-]|^(meta|tokens|billed_units)$", re.IGNORECASE)
 """Names of objects that count; in all others the caller or the model may write what it likes."""
 INNER: Final = ("usage", "tokens", "billed_units")

@@ -51,7 +51,7 @@ class _Item:
         self.name = ""
         self.arguments = ""
         self.given: Any = None
-        """Arguments that came at once and do not continue the deltas: they count if those are no object."""
+        """Arguments that came at once, and do not continue the deltas: used if those form no object."""
         self.text = TextJoiner()
         self.sent = 0
         """Characters of the arguments that were sent as events."""

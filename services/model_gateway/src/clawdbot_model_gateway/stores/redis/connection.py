@@ -42,6 +42,6 @@ def failure_text(error: BaseException) -> str:
 
 
 def log_bug(error: BaseException) -> None:
-    """Logs the traceback of what is no failure of a server or its connection: it may be a bug of ours."""
+    """Logs the traceback of an error that neither a server nor its connection caused: perhaps our bug."""
     if not isinstance(error, (RedisError, OSError)):
         structlog.get_logger(__name__).error("redis_command_broken", exc_info=error)
