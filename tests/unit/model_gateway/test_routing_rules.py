@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM
@@ -12,6 +11,7 @@ from clawdbot_model_gateway.core.routing.routing_rules import InvalidCondition, 
 from structlog.testing import capture_logs
 
 from tests.support.generate_requests import asks, says, tool
+from tests.support.processor_time import bounded
 
 
 def chosen(rules, request=None, tenant="acme"):
@@ -171,11 +171,10 @@ def test_what_only_looks_like_an_invalid_pattern_is_allowed(condition):
 
 def test_loops_over_a_huge_request_end_soon_and_the_rule_does_not_hold():
     request = asks(*(says("x", ROLE_SYSTEM) for _ in range(3000)))
-    began = time.process_time()
-    quadratic = "request.messages.all(m, request.messages.all(n, n.role == m.role))"
-    with capture_logs():
-        assert chosen({quadratic: "one", "true": "two"}, request) == "two"
-    assert time.process_time() - began < 5
+    with bounded():
+        quadratic = "request.messages.all(m, request.messages.all(n, n.role == m.role))"
+        with capture_logs():
+            assert chosen({quadratic: "one", "true": "two"}, request) == "two"
 
 
 def test_a_request_is_not_changed_and_only_what_rules_read_is_copied():
