@@ -13,11 +13,13 @@ from __future__ import annotations
 import re
 import select
 import time
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
 from typing_extensions import override
 
 SERVER_TIMEOUT: Final = re.compile(r"(?i)\btimeout\s*=\s*(\d{1,9})\b")
@@ -31,11 +33,26 @@ LEARNED_FOR: Final = 600.0
 """Seconds after which what was learned is forgotten, for the same reason."""
 
 
+class Protocol(ResponseHandler):
+    """aiohttp's, which tells the reader of a response that the rest of it cannot be parsed.
+
+    aiohttp only closes the connection then, and its reader waits for ever.
+    """
+
+    @override
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        content = self._payload
+        if isinstance(exc, HttpProcessingError) and content is not None and not content.is_eof():
+            content.set_exception(aiohttp.ClientPayloadError(exc.message))
+        super().set_exception(exc, *cause)
+
+
 class IdleConnections(aiohttp.BaseConnector):
     """What both connectors have in common."""
 
     def __init__(self, *args: Any, keepalive_timeout: float, **more: Any) -> None:
         super().__init__(*args, keepalive_timeout=keepalive_timeout, **more)
+        self._factory = cast("partial[ResponseHandler]", partial(Protocol, loop=self._loop))
         self._configured = keepalive_timeout
         self._forget_at = float("inf")
 
