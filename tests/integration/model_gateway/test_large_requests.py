@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tests.support.conditions import until
 from tests.support.fake_openai import completion
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
@@ -127,3 +128,29 @@ async def test_an_idle_connection_may_be_silent_for_longer_than_a_response(tmp_p
         await asyncio.sleep(2.5)
         assert await say(served, asks()) == "Good evening"
     assert len(connections) == 1
+
+
+async def test_the_rest_of_a_cancelled_request_is_not_sent(tmp_path):
+    began, left = asyncio.Event(), asyncio.Event()
+    received = asyncio.get_running_loop().create_future()
+
+    async def serve(reader, writer, length):
+        began.set()
+        await left.wait()
+        received.set_result((len(await reader.read(-1)), length))
+
+    async with (
+        raw_server(serve) as url,
+        gateway(tmp_path, model=compatible(url, models=["m"])) as served,
+    ):
+        call = served.inside.begin(LARGE, "generate", 600)
+        reading = asyncio.ensure_future(call)
+        await began.wait()
+        call.cancel()
+        await until(lambda: served.idle)
+        left.set()
+        async with asyncio.timeout(60):
+            size, length = await received
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert size < length

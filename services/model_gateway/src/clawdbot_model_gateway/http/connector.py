@@ -34,9 +34,10 @@ LEARNED_FOR: Final = 600.0
 
 
 class Protocol(ResponseHandler):
-    """aiohttp's, which tells the reader of a response that the rest of it cannot be parsed.
+    """aiohttp's, which ends what cannot go on.
 
-    aiohttp only closes the connection then, and its reader waits for ever.
+    Of itself aiohttp only closes the connection when a response cannot be parsed any further, and its reader
+    waits for ever. And it closes one only after all of a request has been sent, even if nobody takes it.
     """
 
     @override
@@ -45,6 +46,10 @@ class Protocol(ResponseHandler):
         if isinstance(exc, HttpProcessingError) and content is not None and not content.is_eof():
             content.set_exception(aiohttp.ClientPayloadError(exc.message))
         super().set_exception(exc, *cause)
+
+    @override
+    def close(self) -> None:
+        self.abort()
 
 
 class IdleConnections(aiohttp.BaseConnector):
