@@ -83,6 +83,7 @@ class SessionStore(Protocol):
 
         Raises:
             RequestIdReused: the request_id created a session with another digest.
+            FlowsOutdated: a flow with a greater number than `new.newest_flow` is deployed.
         """
 
     async def get_session(self, tenant: str, session_id: str) -> Session:

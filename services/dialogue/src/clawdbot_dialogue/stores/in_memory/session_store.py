@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from clawdbot_dialogue.core.errors import (
     FlowExists,
+    FlowsOutdated,
     InboxFull,
     LeaseLost,
     RequestIdReused,
@@ -97,6 +98,8 @@ class InMemorySessionStore(SessionStore):
             if row.digest != new.digest:
                 raise RequestIdReused(new.request_id)
             return CreatedSession(row.session, existed=True)
+        if new.newest_flow is not None and len(self._flows) > new.newest_flow:
+            raise FlowsOutdated
         self._position += 1
         row = SessionRow(self._position, new.session, new.snapshot, new.request_id, new.digest)
         row.timers.update(new.timers)
