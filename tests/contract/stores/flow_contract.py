@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from clawdbot_dialogue.core.errors import FlowExists, FlowsOutdated
+from clawdbot_dialogue.core.errors import FlowExists
+from clawdbot_dialogue.core.sessions.store import FlowsOutdated
 from msgspec.structs import replace
 
 from tests.support.dialogue_records import LEASE_REQUEST, leased_task, new_session, new_turn

@@ -83,10 +83,6 @@ class FlowExists(DialogueError):
         super().__init__(f"{flow} in version {version}")
 
 
-class FlowsOutdated(DialogueError):
-    """A flow was deployed that the caller has not loaded; nothing was created."""
-
-
 class SessionEnded(DialogueError):
     """The session's flow has reached its end; nothing was accepted."""
 

@@ -13,7 +13,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.pagination import MAX_PAGE_SIZE
 from google.protobuf.json_format import MessageToJson
 
-from clawdbot_dialogue.core.errors import FlowsOutdated, TurnNotFound, UnknownFlow
+from clawdbot_dialogue.core.errors import TurnNotFound, UnknownFlow
 from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.validation import SlotValidationError, validate_slots
@@ -28,7 +28,7 @@ from clawdbot_dialogue.core.sessions.records import (
     SessionFilter,
     TurnResult,
 )
-from clawdbot_dialogue.core.sessions.store import SessionStore
+from clawdbot_dialogue.core.sessions.store import FlowsOutdated, SessionStore
 from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.inputs import SESSION_STARTED

@@ -35,6 +35,10 @@ DELETION_RETRY_SECONDS: Final = 86_400.0
 """How long a store answers a retried deletion as it answered the first one: a day."""
 
 
+class FlowsOutdated(Exception):
+    """A flow was deployed that the caller has not loaded; nothing was created."""
+
+
 class SessionStore(Protocol):
     """Keeps sessions, their turns, journals and timers, and the deployed flows.
 

@@ -11,7 +11,6 @@ from typing_extensions import override
 
 from clawdbot_dialogue.core.errors import (
     FlowExists,
-    FlowsOutdated,
     InboxFull,
     LeaseLost,
     RequestIdReused,
@@ -44,7 +43,7 @@ from clawdbot_dialogue.core.sessions.records import (
     TurnResult,
     TurnTask,
 )
-from clawdbot_dialogue.core.sessions.store import DELETION_RETRY_SECONDS, SessionStore
+from clawdbot_dialogue.core.sessions.store import DELETION_RETRY_SECONDS, FlowsOutdated, SessionStore
 from clawdbot_dialogue.stores import statuses
 from clawdbot_dialogue.stores.in_memory.rows import SessionRow
 from clawdbot_dialogue.stores.transcript_window import recent_whole_turns

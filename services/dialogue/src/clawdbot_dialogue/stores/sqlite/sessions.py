@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_QUARANTINED
 
-from clawdbot_dialogue.core.errors import FlowsOutdated, RequestIdReused, SessionNotFound
+from clawdbot_dialogue.core.errors import RequestIdReused, SessionNotFound
 from clawdbot_dialogue.core.sessions.records import (
     DeletionCounts,
     Lease,
@@ -18,7 +18,7 @@ from clawdbot_dialogue.core.sessions.records import (
     PendingSession,
     SessionFilter,
 )
-from clawdbot_dialogue.core.sessions.store import DELETION_RETRY_SECONDS
+from clawdbot_dialogue.core.sessions.store import DELETION_RETRY_SECONDS, FlowsOutdated
 from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, TaskRow, TurnRow, turn_key
 from clawdbot_dialogue.stores.sqlite.timers import change_timers
 from clawdbot_dialogue.stores.sqlite.turns import start_next
