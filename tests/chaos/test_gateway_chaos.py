@@ -21,7 +21,7 @@ from tests.support.gateway_service import Client
 from tests.support.generate_requests import asks
 from tests.support.processes import ServiceProcess, process
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.chaos
 
 SCRIPT = (
     ("a", SLOW),

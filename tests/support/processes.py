@@ -13,10 +13,13 @@ from pathlib import Path
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.support.conditions import PATIENCE
 from tests.support.ports import free_port
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 180.0
 """Seconds for a process to be SERVING on a busy machine."""
+PROBE_TIMEOUT = 20.0
+"""Seconds for an answer to whether it is; where nobody listens yet, there is one at once."""
 
 
 class ServiceProcess:
@@ -56,7 +59,7 @@ class ServiceProcess:
         async with grpc.aio.insecure_channel(self.address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             try:
-                response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+                response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT)
             except grpc.aio.AioRpcError:
                 return False
             return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
@@ -108,7 +111,7 @@ async def process(
     finally:
         if running.running:
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(PATIENCE):
                     await running.stop()
             except TimeoutError:
                 await running.kill()

@@ -14,8 +14,9 @@ import grpc.aio
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.conditions import until
+from tests.support.conditions import PATIENCE, until
 from tests.support.ports import free_port
+from tests.support.processes import PROBE_TIMEOUT, START_TIMEOUT
 
 
 class TrialProcess:
@@ -40,7 +41,7 @@ class TrialProcess:
     async def ended(self) -> int:
         """The exit code; fails with the log if the process does not end."""
         try:
-            async with asyncio.timeout(45):
+            async with asyncio.timeout(2 * PATIENCE):
                 return await self._process.wait()
         except TimeoutError:
             raise AssertionError(f"does not end:\n{self.log()}") from None
@@ -53,11 +54,13 @@ class TrialProcess:
     async def serving(self) -> None:
         """Returns when a probe gets SERVING."""
         request = health_pb2.HealthCheckRequest()
-        async with asyncio.timeout(45):
+        async with asyncio.timeout(START_TIMEOUT):
             while self._process.returncode is None:
                 async with self.channel() as channel:
                     try:
-                        answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=1)
+                        answer = await health_pb2_grpc.HealthStub(channel).Check(
+                            request, timeout=PROBE_TIMEOUT
+                        )
                     except grpc.aio.AioRpcError:
                         await asyncio.sleep(0.02)
                         continue
@@ -71,7 +74,7 @@ class TrialProcess:
         async with self.channel() as channel:
             stub = tool_service_pb2_grpc.ToolServiceStub(channel)
             answer = await stub.ListTools(
-                tool_service_pb2.ListToolsRequest(), timeout=10, wait_for_ready=True
+                tool_service_pb2.ListToolsRequest(), timeout=PATIENCE, wait_for_ready=True
             )
             return int(answer.tools[0].spec.name)
 

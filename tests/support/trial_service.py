@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import structlog
 from clawdbot.common.v1 import tool_pb2
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from clawdbot_servicekit.application import Application, Dependency, Peers
@@ -95,6 +96,8 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
 
     async def InvokeTool(self, request, context) -> AsyncIterator[tool_service_pb2.InvokeToolResponse]:
         arguments = dict(request.arguments)
+        if request.tool != "ticks":
+            structlog.get_logger(__name__).info("invoked", tool=request.tool)
         if request.tool == "stick":
             STICK[arguments.get("how", "sleep")](float(arguments.get("seconds", 60)))
         elif request.tool == "fifo":  # until a test writes to it

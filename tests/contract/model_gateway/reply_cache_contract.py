@@ -7,6 +7,7 @@ import asyncio
 from clawdbot_model_gateway.core.reply_cache.port import CacheKey, Entry
 
 from tests.support.conditions import until
+from tests.support.deadlines import expired
 
 KEY = CacheKey("ann", "a/m", b"1" * 32)
 
@@ -61,9 +62,18 @@ class ReplyCacheContract:
         assert (len(found), found[0].reply, found[-1].reply) == (5001, b"reply", None)
 
     async def test_a_reply_is_not_served_after_its_time(self, cache):
-        await stored(cache, ttl=1.5)
-        await asyncio.sleep(1.6)
-        assert (await cache.get(KEY)).reply is None
+        served = []
+
+        async def after(seconds):
+            cache.put(KEY, b"reply", ttl=seconds, stamp=(await cache.get(KEY)).stamp)
+            ends_at = asyncio.get_running_loop().time() + seconds
+            while not served and asyncio.get_running_loop().time() < ends_at:
+                served.extend([found] if (found := (await cache.get(KEY)).reply) else [])
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(seconds)
+            return (await cache.get(KEY)).reply
+
+        assert await expired(after, lambda: served) is None
 
     async def test_the_later_of_two_replies_is_served(self, cache):
         await stored(cache, reply=b"one")

@@ -11,12 +11,11 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1.turn_pb2 import Event
 from clawdbot_servicekit.structs import to_struct
 
+from tests.support.conditions import until
 from tests.support.dialogue_service import rpc_error, serving
 from tests.support.scripted_peers import call
 
 CANARY = "Canary-Wharf-7"
-PATIENCE = 200
-"""Tenths of a second: five seconds are promised, and a busy machine may need more."""
 FLOWS = """
 flow: talk
 version: 1
@@ -70,11 +69,7 @@ async def test_the_words_of_a_deleted_session_are_gone_within_five_seconds(serve
     assert canaries(served.state).keys() == {"sessions.db", "sessions.db-wal"}
     for session in deleted:
         await served.dialogue.DeleteSession(pb.DeleteSessionRequest(session_id=session.id))
-    for _ in range(PATIENCE):
-        if not canaries(served.state):
-            break
-        await asyncio.sleep(0.1)
-    assert canaries(served.state) == {}
+    await until(lambda: not canaries(served.state))
     for session in deleted:
         error = await rpc_error(served.dialogue.GetSession(pb.GetSessionRequest(session_id=session.id)))
         assert error.reason == "SESSION_NOT_FOUND"
@@ -125,11 +120,7 @@ async def test_ids_and_short_words_leave_the_pages_that_other_sessions_share(ser
         request = pb.DeleteSessionRequest(session_id=session.id, request_id=f"delete-{word}")
         receipt = await served.dialogue.DeleteSession(request)
         assert receipt == await served.dialogue.DeleteSession(request)
-    for _ in range(PATIENCE):
-        if not remains(served.state, words):
-            break
-        await asyncio.sleep(0.1)
-    assert remains(served.state, words) == []
+    await until(lambda: not remains(served.state, words))
     expected = [word for _, found in kept for word in found]
     assert remains(served.state, expected) == expected
     for session, _ in kept:

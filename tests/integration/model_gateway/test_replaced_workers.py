@@ -18,7 +18,7 @@ from tests.support.generate_requests import asks
 from tests.support.reloads import ConfigFile, answer, listed, models, refusal, reload, scripted
 from tests.support.two_workers import two_workers
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from tests.support.cached_gateway import (
     text,
 )
 from tests.support.conditions import until
+from tests.support.deadlines import expired
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks
 from tests.support.scripted_provider import FakeProvider, says
@@ -202,12 +203,18 @@ async def test_errors_are_not_stored(tmp_path):
 
 
 async def test_a_reply_is_served_until_its_time_is_over(tmp_path):
-    policy = CachePolicy(mode=CachePolicy.MODE_USE, ttl=Duration(seconds=1, nanos=500_000_000))
+    seen = []
     async with cached(tmp_path) as (served, _):
-        request = asks(model="chat", cache=policy)
-        assert [status(await ask(served, request)) for _ in range(2)] == ["MISS", "HIT"]
-        await asyncio.sleep(1.6)
-        assert status(await ask(served, request)) == "MISS"
+
+        async def after(seconds):
+            policy = CachePolicy(mode=CachePolicy.MODE_USE)
+            policy.ttl.FromMilliseconds(int(1000 * seconds))
+            request = asks(model="chat", cache=policy)
+            seen[:] = [status(await ask(served, request)) for _ in range(2)]
+            await asyncio.sleep(seconds + 0.1)
+            return status(await ask(served, request))
+
+        assert await expired(after, lambda: seen == ["MISS", "HIT"]) == "MISS"
 
 
 async def test_a_request_cannot_ask_for_more_time_than_is_configured(tmp_path):

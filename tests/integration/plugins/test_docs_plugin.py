@@ -15,7 +15,7 @@ from tests.support.foreign import run
 from tests.support.plugin_service import Client
 from tests.support.processes import process
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]  # it makes an environment of its own
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # it makes an environment of its own
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs" / "plugins.md").read_text()

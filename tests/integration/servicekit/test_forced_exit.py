@@ -11,7 +11,7 @@ from clawdbot.plugins.v1 import tool_service_pb2_grpc
 from clawdbot_servicekit.application import Application
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.host import Host
-from clawdbot_servicekit.watchdog import FORCED_EXIT_CODE
+from clawdbot_servicekit.watchdog import FORCE_AFTER, FORCED_EXIT_CODE
 from structlog.testing import capture_logs
 from typing_extensions import override
 
@@ -20,12 +20,12 @@ from tests.support.hosts import trial_settings
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import invoke
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120), GRPCIO_ONLY]
+pytestmark = [pytest.mark.integration, GRPCIO_ONLY]
 """What ends a process knows no engine, and the tests take long."""
 
 GRACE = 0.5
-LIMIT = GRACE + 10 + 10
-"""The last ten are for a busy machine. What is guarded against takes an hour."""
+LIMIT = GRACE + 10 + 50
+"""The last fifty are for a busy machine. What is guarded against takes an hour."""
 
 
 async def seconds_to_end(process, request=None, *, signals=1):
@@ -35,7 +35,7 @@ async def seconds_to_end(process, request=None, *, signals=1):
         if request is not None:
             call = tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(request)
             calling = asyncio.ensure_future(call.read())
-            await asyncio.wait({calling}, timeout=0.5)
+            await process.logged('"invoked"')
         started = time.monotonic()
         for _ in range(signals):
             process.signal(signal.SIGTERM)
@@ -83,7 +83,7 @@ async def test_sigterm_ends_the_process_whatever_its_applications_do_when_they_s
 
 
 async def test_a_second_signal_does_not_wait_for_the_grace_and_a_third_for_nothing(tmp_path):
-    for signals, limit in ((2, 20), (3, 5)):
+    for signals, limit in ((2, LIMIT), (3, FORCE_AFTER)):
         async with trial_process(tmp_path, CLAWDBOT_SERVER__GRACE="1h") as process:
             code, seconds = await seconds_to_end(process, invoke("stick", seconds=3600), signals=signals)
             assert (code, seconds < limit) == (FORCED_EXIT_CODE, True)
@@ -125,6 +125,6 @@ async def test_many_parts_that_do_not_stop_take_no_longer_than_one_and_the_other
     started = time.monotonic()
     with capture_logs() as log:
         await host.stop(0)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < LIMIT
     assert [line["event"] for line in log].count("stop_timed_out") == 6
     assert closed == [1]

@@ -1,16 +1,21 @@
 """A service as a process: signals, exit codes, and no traceback for errors that an operator can fix."""
 
 import asyncio
+import contextlib
 import json
+import os
 import signal
 import socket
+import tempfile
+import time
+from pathlib import Path
 
 import grpc
 import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2_grpc
 
-from tests.support.engines import GRPCIO_ONLY, NEEDS_NATIVE
+from tests.support.engines import GRPCIO_ONLY, NEEDS_NATIVE, serving_handlers
 from tests.support.http2_frames import (
     ACK,
     END_HEADERS,
@@ -137,3 +142,28 @@ async def test_a_native_engine_without_room_for_its_socket_is_an_error_of_one_se
         assert await process.ended() == 2
         assert process.log().startswith("The native engine cannot make a socket")
         assert len(process.log().splitlines()) == 1
+
+
+@NEEDS_NATIVE
+@pytest.mark.parametrize("engine", ["native"], indirect=True)
+async def test_a_native_engine_removes_what_killed_processes_left_among_the_temporary_files(
+    engine, monkeypatch
+):
+    """A process that ends by itself removes its folder; the socket of one that was killed has no listener."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        with contextlib.ExitStack() as sockets:
+            for name, listens, age in (("killed", False, 3600), ("serves", True, 3600), ("starts", False, 0)):
+                path = Path(folder, f"pygrpc-native-{name}", "fallback.sock")
+                path.parent.mkdir()
+                each = sockets.enter_context(socket.socket(socket.AF_UNIX))
+                each.bind(str(path))
+                if listens:
+                    each.listen()
+                os.utime(path, (time.time() - age,) * 2)
+            async with serving_handlers(engine, {}):
+                pass
+        assert {each.name for each in Path(folder).iterdir()} == {
+            "pygrpc-native-serves",
+            "pygrpc-native-starts",
+        }

@@ -18,7 +18,7 @@ from tests.support.ports import free_port
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import invoke, ticks
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 
 TWO = {"CLAWDBOT_SERVER__WORKERS": "2"}
 

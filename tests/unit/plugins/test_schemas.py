@@ -76,7 +76,6 @@ def test_a_document_that_is_not_a_schema_with_linear_patterns_is_refused(documen
         Schema(document)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("schema", "value"),
     [

@@ -2,7 +2,8 @@
 
 grpc.aio 1.85 decodes the path of each call in its main loop: one that is not UTF-8 ends the loop and so the
 server, and needs no key. So here calls do not reach that loop. gRPC's core compares paths with the registered
-methods, and nobody looks at the names of others.
+methods, and nobody looks at the names of others. It also loses the status of a call that ends while its first
+message is on its way: see _Context.
 
 The only module that knows grpc.aio's internals. It uses private ones, so its minor version is pinned, and the
 channel contract runs over it.
@@ -11,6 +12,7 @@ channel contract runs over it.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +21,10 @@ from grpc._cython import cygrpc
 from grpc.aio._server import Server
 from typing_extensions import override
 
+from clawdbot_servicekit.pipeline.registration import HANDLER_FACTORIES
+
+STATUS_TIMEOUT: Final = 10.0
+"""Seconds that a client has to take the status of a call, after the messages before it."""
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds that clients have to close their connections after the last call has ended."""
 UNKNOWN: Final = ""
@@ -61,8 +67,9 @@ class _CallSource(cygrpc.AioServer):  # type: ignore[misc]  # no stubs
     def add_registered_method_handlers(
         self, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
-        super().add_registered_method_handlers(method_handlers)
-        self._handlers.update(method_handlers)
+        safe = {name: _with_whole_first_message(each) for name, each in method_handlers.items()}
+        super().add_registered_method_handlers(safe)
+        self._handlers.update(safe)
 
     async def quiet(self) -> None:
         """Returns when clients have had time to close their connections after the last call."""
@@ -90,3 +97,60 @@ class _CallSource(cygrpc.AioServer):  # type: ignore[misc]  # no stubs
             task = self._own_loop.create_task(work)
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
+
+
+def _with_whole_first_message(handler: Any) -> Any:
+    """The handler, with a _Context if it is a coroutine that writes to its context."""
+    streaming = handler.request_streaming, handler.response_streaming
+    attribute, make_handler = HANDLER_FACTORIES[streaming]
+    method = getattr(handler, attribute)
+    if not handler.response_streaming or not inspect.iscoroutinefunction(method):
+        return handler
+
+    async def run(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        await method(request, _Context(context))
+
+    return make_handler(
+        run,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+class _Context:
+    """grpc.aio's context of a stream of responses, for a call that may end while a message is on its way.
+
+    With the first message go the headers. If that is cancelled, grpc.aio does not know that it has sent them,
+    and sends them again with the status: that fails, and the caller is never told. So it goes on, and the
+    status comes after it. A client that reads nothing lets neither pass; it is given up after a while.
+    """
+
+    __slots__ = ("_context", "_first", "write")
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._first: asyncio.Task[None] | None = None
+        self.write = self._write_first
+
+    async def _write_first(self, message: Any) -> None:
+        self._first = asyncio.create_task(self._context.write(message))
+        await asyncio.shield(self._first)
+        self.write = self._context.write
+
+    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> None:
+        """Ends the call with a status.
+
+        Raises:
+            AbortError: after the status was sent.
+            CancelledError: if the client does not take it.
+        """
+        try:
+            async with asyncio.timeout(STATUS_TIMEOUT):
+                if self._first is not None:
+                    await asyncio.wait({self._first})
+                await self._context.abort(code, details, trailing_metadata)
+        except TimeoutError:
+            raise asyncio.CancelledError from None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +33,10 @@ BACKLOG: Final = 4096
 """Connections that wait to be accepted. Of the package's 128 a burst takes more, and a client that finds no
 place tries again only after a second."""
 DESCRIPTORS: Final = Path("/dev/fd")
+SOCKETS: Final = "pygrpc-native-*/fallback.sock"
+"""Of each server, among the temporary files: where it passes on what it leaves to grpcio."""
+ABANDONED_AFTER: Final = 60.0
+"""Seconds: a younger socket may belong to a server that starts at this moment, and does not listen yet."""
 FLUSH_TIME: Final = 0.1
 """Seconds for replies to be sent after their calls have ended."""
 UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE.value[0]
@@ -58,6 +65,7 @@ class NativeServer(Server):
 
     @override
     async def start(self) -> None:
+        _remove_abandoned_sockets()
         try:
             await super().start()
         except (OSError, RuntimeError):
@@ -123,6 +131,20 @@ class NativeServer(Server):
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
         return bool(sent != STREAM_CLOSED)
+
+
+def _remove_abandoned_sockets() -> None:
+    """Removes the folders of processes that were killed; nobody listens there any more."""
+    for path in Path(tempfile.gettempdir()).glob(SOCKETS):
+        # Those of other users cannot be opened.
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            if time.time() - path.stat().st_mtime < ABANDONED_AFTER:
+                continue
+            client.setblocking(False)
+            try:
+                client.connect(str(path))
+            except ConnectionRefusedError:
+                shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _listening_on(port: int) -> Iterator[int]:
