@@ -72,6 +72,11 @@ class IdleConnections(aiohttp.BaseConnector):
         return 0 if self.closed else sum(map(len, self._conns.values()))
 
     @property
+    def full(self) -> bool:
+        """Whether the next request has to wait for a connection."""
+        return len(self._acquired) >= self._limit and not self.idle
+
+    @property
     def waiting(self) -> int:
         """Number of requests that wait for a connection, as there are as many as may be."""
         return sum(map(len, self._waiters.values()))
