@@ -59,6 +59,8 @@ class IdleConnections(aiohttp.BaseConnector):
         super().__init__(*args, keepalive_timeout=keepalive_timeout, **more)
         self._factory = cast("partial[ResponseHandler]", partial(Protocol, loop=self._loop))
         self._configured = keepalive_timeout
+        # Nothing would close a connection that may not be used again.
+        self._force_close = keepalive_timeout <= 0
         self._forget_at = float("inf")
 
     @property
@@ -87,7 +89,11 @@ class IdleConnections(aiohttp.BaseConnector):
         if found is not None:
             seconds = int(found[1])
             self._keepalive_timeout = min(self._configured, seconds - min(MARGIN, seconds / 2))
+            self._force_close = self._keepalive_timeout <= 0
             self._forget_at = float("inf")
+            if self._force_close:
+                # The connection that the header came over is idle by now, if the whole response came with it.
+                self._cleanup()
 
     @override
     async def _get(self, key: Any, traces: Any) -> Connection | None:
