@@ -6,6 +6,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from typing import Final
 
 import aiohttp
@@ -324,7 +325,10 @@ class HttpPool:
 def _parse_url(endpoint: str) -> URL:
     try:
         url = URL(endpoint.rstrip("/"))
-        (url.host or "").encode("idna")  # as the system's resolver will: a label may be too long
+        host = url.host or ""
+        host.encode("idna")  # as the system's resolver will: a label may be too long
+        if host.strip("0123456789.") == "":
+            IPv4Address(host)  # aiohttp takes no short ones, such as 127.1
     except ValueError as error:
         reason = str(error).rpartition("UnicodeError: ")[2].rstrip(")")
         raise StartupError(f"The endpoint {endpoint} is not a valid URL: {reason}.") from None
