@@ -10,6 +10,7 @@ found ended was idle for too long.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import select
 import time
@@ -119,7 +120,25 @@ class IdleConnections(aiohttp.BaseConnector):
 
 
 class TcpConnector(IdleConnections, aiohttp.TCPConnector):
-    """Connections to a host and port."""
+    """Connections to a host and port. Addresses that do not answer are looked up again at once."""
+
+    @override
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        url = req.proxy or req.url
+        known = (url.raw_host, url.port) in self._cached_hosts
+        try:
+            return await super()._create_connection(req, traces, timeout)
+        except aiohttp.ClientConnectorError:
+            self.clear_dns_cache()
+            if not known:
+                raise
+        except asyncio.CancelledError:
+            # Perhaps since it has taken too long.
+            self.clear_dns_cache()
+            raise
+        return await super()._create_connection(req, traces, timeout)
 
 
 class UnixConnector(IdleConnections, aiohttp.UnixConnector):
