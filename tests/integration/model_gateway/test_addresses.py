@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 
 import pytest
+from yarl import URL
 
-from tests.support.fake_openai import completion
+from tests.support.certificates import authority, certificate
+from tests.support.fake_openai import KEY, completion, fake_openai
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
 from tests.support.ports import free_port
@@ -105,3 +108,19 @@ async def test_an_address_that_does_not_answer_in_time_is_looked_up_again(tmp_pa
             assert await said(served) == "old"
         for each in stuck:
             each.close()
+
+
+async def test_the_next_address_is_asked_when_one_accepts_and_then_says_nothing(tmp_path, names):
+    ca = authority("CA")
+    ca_file, _ = ca.write(tmp_path, "ca")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate("server", ca, host="vendor.example").write(tmp_path, "server"))
+    async with fake_openai(context) as backend:
+        port = URL(backend.url).port
+        names.addresses = [NEW, OLD]
+        http = {"ca_file": str(ca_file), "connect_timeout": "6s", "warm": 0}
+        model = compatible(f"https://vendor.example:{port}/v1", api_key=KEY, models=["m"], http=http)
+        with socket.create_server((NEW, port)):
+            async with gateway(tmp_path, model=model) as served:
+                await served.inside.run(asks("x"), "generate", 60.0)
+    assert len(backend.asked) == 1

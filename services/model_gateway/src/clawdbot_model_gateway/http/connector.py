@@ -140,6 +140,15 @@ class TcpConnector(IdleConnections, aiohttp.TCPConnector):
             raise
         return await super()._create_connection(req, traces, timeout)
 
+    @override
+    async def _wrap_create_connection(
+        self, *args: Any, addr_infos: list[Any], timeout: aiohttp.ClientTimeout, **more: Any
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """Of several addresses the first one may take half of the time, for instance if TLS stalls there."""
+        if len(addr_infos) > 1 and timeout.connect is not None:
+            timeout = aiohttp.ClientTimeout(connect=timeout.connect, sock_connect=timeout.connect / 2)
+        return await super()._wrap_create_connection(*args, addr_infos=addr_infos, timeout=timeout, **more)
+
 
 class UnixConnector(IdleConnections, aiohttp.UnixConnector):
     """Connections to a Unix socket."""
