@@ -19,7 +19,7 @@ def response(body: bytes, status: str = "200 OK") -> bytes:
 
 
 @asynccontextmanager
-async def raw_server(serve: Serve) -> AsyncIterator[str]:
+async def raw_server(serve: Serve, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """The endpoint of a server that hands over each request's content length, its head having been read."""
     serving: list[asyncio.Task[None]] = []
 
@@ -32,11 +32,11 @@ async def raw_server(serve: Serve) -> AsyncIterator[str]:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 await serve(reader, writer, int(head.partition(b"content-length: ")[2].split()[0]))
 
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server((host, port))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
     running = await asyncio.start_server(accept, sock=listening)
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        yield f"http://{host}:{listening.getsockname()[1]}/v1"
     finally:
         running.close()
         for task in serving:

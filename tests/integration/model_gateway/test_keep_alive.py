@@ -139,6 +139,19 @@ async def test_idle_connections_are_kept_for_less_than_the_usual_servers_do(tmp_
         assert server.connections == 2
 
 
+@pytest.mark.parametrize(("announced", "http"), [("", {"keep_alive": 0}), ("timeout=0", {})])
+async def test_a_connection_that_cannot_be_used_again_is_closed(tmp_path, announced, http):
+    async with (
+        closing_server(60, announced) as server,
+        gateway(tmp_path, model=compatible(server.url, models=["m"], http={"warm": 0, **http})) as served,
+    ):
+        for _ in range(3):
+            await ask_after(served, 0)
+            shown = await served.client.admin.ListBackends(admin.ListBackendsRequest())
+            assert shown.backends[0].open_connections == 0
+        assert server.connections == 3
+
+
 async def test_the_last_connection_is_used_first_so_that_the_others_can_go(tmp_path):
     async with (
         closing_server(60) as server,

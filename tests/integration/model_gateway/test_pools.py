@@ -13,9 +13,9 @@ from prometheus_client import generate_latest
 from tests.support.certificates import authority, certificate
 from tests.support.closing_server import closing_server
 from tests.support.conditions import until
-from tests.support.fake_openai import HOLD, KEY, fake_openai
+from tests.support.fake_openai import HANG, HOLD, KEY, Answer, fake_openai, sse, text_chunks
 from tests.support.gateway_service import compatible, gateway
-from tests.support.generate_requests import asks
+from tests.support.generate_requests import asks, text_of
 from tests.support.ports import free_port
 
 
@@ -145,3 +145,17 @@ async def test_the_metrics_show_open_and_idle_connections(tmp_path):
         assert metric(served, "clawdbot_backend_open_connections", "a") == 2
         assert metric(served, "clawdbot_backend_idle_connections", "a") == 2
         assert metric(served, "clawdbot_backend_connection_waiters", "a") == 0
+
+
+async def test_no_request_waits_for_the_end_of_a_reply_that_is_complete(tmp_path, monkeypatch):
+    # Else it would be what closes them.
+    monkeypatch.setattr("clawdbot_model_gateway.http.pool.DRAIN_TIMEOUT", 600)
+    async with fake_openai() as backend:
+        models = several(a=plain(backend.url, http={"pool_size": 1}))
+        async with gateway(tmp_path, models=models) as served:
+            backend.will(*[Answer([sse(*text_chunks("Good evening")), HANG])] * 10)
+            for _ in range(10):
+                reply = await served.inside.run(asks("x", model="chat"), "stream", 60.0)
+                assert text_of(reply) == "Good evening"
+            # The last ones may take their time: nobody needs their connections.
+            assert (await state(served, "a")).open_connections == 3

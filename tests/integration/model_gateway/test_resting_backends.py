@@ -55,6 +55,30 @@ async def test_it_is_asked_again_when_its_time_has_come(tmp_path, a, b):
     assert len(a.asked) == 2
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        error(404, "no such model", code="model_not_found", **{"retry-after": "40"}),
+        error(
+            400, "maximum context length exceeded", code="context_length_exceeded", **{"retry-after": "40"}
+        ),
+        error(
+            429,
+            "Request too large for m on tokens per min (TPM): Limit 30000, Requested 40000. The input or "
+            "output tokens must be reduced in order to run successfully.",
+            **{"retry-after": "40"},
+        ),
+    ],
+    ids=["model", "context", "too large"],
+)
+async def test_what_concerns_one_request_leaves_others_as_they_are(tmp_path, a, b, refused):
+    models = of(a, b, chat=["a/m", {"target": "b/m", "fallback": True}])
+    async with gateway(tmp_path, models=models) as served:
+        a.will(refused)
+        backends = [(await served.inside.run(asks(model="chat"), "generate")).backend for _ in range(2)]
+    assert backends == ["b", "a"]
+
+
 async def test_the_only_target_is_asked_all_the_same(tmp_path, a):
     async with gateway(tmp_path, models=of(a, chat=["a/m"])) as served:
         a.will(LIMITED["a header"])

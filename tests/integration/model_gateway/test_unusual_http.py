@@ -174,9 +174,15 @@ async def test_a_header_of_any_usual_length_is_read(tmp_path, backend):
     assert await replies(tmp_path, backend, answer) == ["Good evening"]
 
 
+async def test_a_response_may_have_many_headers(tmp_path, backend):
+    answer = Answer([WHOLE], 200, {f"x-hop-{number}": "y" for number in range(300)}, "application/json")
+    assert await replies(tmp_path, backend, answer) == ["Good evening"]
+
+
 @pytest.mark.parametrize(
     ("headers", "said"),
     [
+        ({f"x-hop-{number}": "a" for number in range(1100)}, "too many headers"),
         ({"content-security-policy": "a" * 80_000}, "header that is too large"),
         ({"content-encoding": "br"}, "content-encoding"),
     ],

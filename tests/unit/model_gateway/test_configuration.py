@@ -353,6 +353,8 @@ def test_two_packages_with_one_name_stop_the_start(monkeypatch):
         ({"provider": "openai_compatible", "endpoint": "http://host:99999/v1"}, "Port out of range"),
         ({"provider": "openai_compatible", "endpoint": "http://[::1/v1"}, "Invalid IPv6 URL"),
         ({"provider": "openai_compatible", "endpoint": "http://a..b/v1"}, "label empty or too long"),
+        ({"provider": "openai_compatible", "endpoint": "http://127.1:8000/v1"}, "Expected 4 octets"),
+        ({"provider": "openai_compatible", "endpoint": "http://256.0.0.1/v1"}, "256"),
         ({"provider": "openai_compatible", "api_key": "sk-\n123"}, "header authorization"),
         ({"provider": "openai_compatible", "headers": {"x-key": "ключ"}}, "header x-key"),
         ({"provider": "openai_compatible", "headers": {"x key": "1"}}, "header x key"),

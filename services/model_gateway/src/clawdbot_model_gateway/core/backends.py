@@ -23,11 +23,9 @@ from clawdbot_servicekit.regular_files import FileStates
 from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.drains import DrainStore
 from clawdbot_model_gateway.core.errors import (
-    OURS,
     BackendDraining,
     BackendRemoved,
     BackendTimeout,
-    ModelError,
     ModelMissing,
     Shed,
 )
@@ -35,7 +33,7 @@ from clawdbot_model_gateway.core.failures.circuit_breaker import CircuitBreaker
 from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
-from clawdbot_model_gateway.core.routing.peak_ewma import PeakEwma
+from clawdbot_model_gateway.core.routing.peak_ewma import FAILURES, PeakEwma
 from clawdbot_model_gateway.core.routing.routing_table import ANY_MODEL
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.core.tokens.token_estimate import estimate_input, estimate_tokens
@@ -316,7 +314,7 @@ class Slot:
             if now >= self._expires_at - 0.001 and seconds >= silence - 0.01:
                 error = BackendTimeout("no content in time")
             self._backend.latency.failed(error, seconds, now)
-            if isinstance(error, ModelError) and error.stated_wait and not isinstance(error, OURS):
+            if isinstance(error, FAILURES) and error.stated_wait:
                 rest = now + min(MAX_REST, error.stated_wait)
                 self._backend.rests_until = max(self._backend.rests_until, rest)
         if self._breaker is not None:

@@ -10,6 +10,7 @@ found ended was idle for too long.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import select
 import time
@@ -59,6 +60,8 @@ class IdleConnections(aiohttp.BaseConnector):
         super().__init__(*args, keepalive_timeout=keepalive_timeout, **more)
         self._factory = cast("partial[ResponseHandler]", partial(Protocol, loop=self._loop))
         self._configured = keepalive_timeout
+        # Nothing would close a connection that may not be used again.
+        self._force_close = keepalive_timeout <= 0
         self._forget_at = float("inf")
 
     @property
@@ -72,6 +75,11 @@ class IdleConnections(aiohttp.BaseConnector):
         return 0 if self.closed else sum(map(len, self._conns.values()))
 
     @property
+    def full(self) -> bool:
+        """Whether the next request has to wait for a connection."""
+        return len(self._acquired) >= self._limit and not self.idle
+
+    @property
     def waiting(self) -> int:
         """Number of requests that wait for a connection, as there are as many as may be."""
         return sum(map(len, self._waiters.values()))
@@ -82,7 +90,11 @@ class IdleConnections(aiohttp.BaseConnector):
         if found is not None:
             seconds = int(found[1])
             self._keepalive_timeout = min(self._configured, seconds - min(MARGIN, seconds / 2))
+            self._force_close = self._keepalive_timeout <= 0
             self._forget_at = float("inf")
+            if self._force_close:
+                # The connection that the header came over is idle by now, if the whole response came with it.
+                self._cleanup()
 
     @override
     async def _get(self, key: Any, traces: Any) -> Connection | None:
@@ -108,7 +120,34 @@ class IdleConnections(aiohttp.BaseConnector):
 
 
 class TcpConnector(IdleConnections, aiohttp.TCPConnector):
-    """Connections to a host and port."""
+    """Connections to a host and port. Addresses that do not answer are looked up again at once."""
+
+    @override
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        url = req.proxy or req.url
+        known = (url.raw_host, url.port) in self._cached_hosts
+        try:
+            return await super()._create_connection(req, traces, timeout)
+        except aiohttp.ClientConnectorError:
+            self.clear_dns_cache()
+            if not known:
+                raise
+        except asyncio.CancelledError:
+            # Perhaps since it has taken too long.
+            self.clear_dns_cache()
+            raise
+        return await super()._create_connection(req, traces, timeout)
+
+    @override
+    async def _wrap_create_connection(
+        self, *args: Any, addr_infos: list[Any], timeout: aiohttp.ClientTimeout, **more: Any
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        """Of several addresses the first one may take half of the time, for instance if TLS stalls there."""
+        if len(addr_infos) > 1 and timeout.connect is not None:
+            timeout = aiohttp.ClientTimeout(connect=timeout.connect, sock_connect=timeout.connect / 2)
+        return await super()._wrap_create_connection(*args, addr_infos=addr_infos, timeout=timeout, **more)
 
 
 class UnixConnector(IdleConnections, aiohttp.UnixConnector):

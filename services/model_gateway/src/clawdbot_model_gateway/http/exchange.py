@@ -19,6 +19,8 @@ from clawdbot_model_gateway.core.spending import note_sent
 
 MAX_HEADER_BYTES: Final = 64 * 1024
 """Of a response header. Security policies have been seen to be longer than aiohttp's 8 kB."""
+MAX_HEADERS: Final = 1000
+"""Of a response. Each proxy and gateway on the way may add a few."""
 INTERIM: Final = frozenset({100, *range(102, 200)})
 """Statuses after which the response follows on the same connection (RFC 9110, 15.2)."""
 UNKNOWN_TYPE: Final = "application/octet-stream"
@@ -101,6 +103,7 @@ async def exchange(
             read_timeout=read_timeout,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
         )
         if body is not None:
             note_sent(True)

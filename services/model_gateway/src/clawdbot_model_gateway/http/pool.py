@@ -6,6 +6,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from typing import Final
 
 import aiohttp
@@ -36,7 +37,7 @@ MAX_CACHED_TARGETS: Final = 256
 """Paths whose target is cached. Some vendors put the model's name in it, and callers may send any name."""
 SPARE_CONNECTIONS: Final = 2
 """More than a backend has slots, for what needs none: lists of models, and responses read to their end
-in the background. So nothing waits in aiohttp's hidden queue."""
+in the background, which make room where these are not enough. So nothing waits in aiohttp's hidden queue."""
 SERVER_KEEP_ALIVE: Final = 4.0
 """Seconds that an idle connection is kept: llama.cpp's server, and uvicorn under vLLM and SGLang, close it
 after 5 s."""
@@ -96,7 +97,7 @@ class HttpPool:
         self._destination: aiohttp.ClientRequest | None = None
         self._socket = socket
         self._proxy = None if socket else proxy_of(self._base)
-        self._draining: set[asyncio.Task[None]] = set()
+        self._draining: dict[asyncio.Task[None], None] = {}
         slow_to_close = self._base.scheme == "https" and not socket
         default = VENDOR_KEEP_ALIVE if slow_to_close else SERVER_KEEP_ALIVE
         self._keep_alive = default if settings.keep_alive is None else settings.keep_alive
@@ -221,8 +222,8 @@ class HttpPool:
             response.release()
             return
         task = asyncio.create_task(_drain(response))
-        self._draining.add(task)
-        task.add_done_callback(self._draining.discard)
+        self._draining[task] = None
+        task.add_done_callback(self._draining.pop)
         # A callback and not a step of the task, which a stop may cancel before it begins.
         task.add_done_callback(lambda _: response.release())
 
@@ -240,6 +241,8 @@ class HttpPool:
     async def _connect(self) -> Connection:
         if self._connector is None or self._destination is None:
             raise RuntimeError("the pool is not open")
+        if self._draining and self._connector.full:
+            self._make_room()
         try:
             return await self._connector.connect(self._destination, traces=[], timeout=self._timeout)
         except TimeoutError as error:
@@ -251,6 +254,12 @@ class HttpPool:
             raise ProxyFailed(
                 f"the proxy closed the connection when it was asked for {self._address}"
             ) from error
+
+    def _make_room(self) -> None:
+        """Closes the connection whose end has been awaited for longest: another request needs one now."""
+        oldest = next((each for each in self._draining if not each.cancelling()), None)
+        if oldest is not None:
+            oldest.cancel()
 
     async def _send(self, method: str, target: str, body: bytes | None) -> Response:
         response = await self._send_with_retry(method, target, body)
@@ -316,7 +325,10 @@ class HttpPool:
 def _parse_url(endpoint: str) -> URL:
     try:
         url = URL(endpoint.rstrip("/"))
-        (url.host or "").encode("idna")  # as the system's resolver will: a label may be too long
+        host = url.host or ""
+        host.encode("idna")  # as the system's resolver will: a label may be too long
+        if host.strip("0123456789.") == "":
+            IPv4Address(host)  # aiohttp takes no short ones, such as 127.1
     except ValueError as error:
         reason = str(error).rpartition("UnicodeError: ")[2].rstrip(")")
         raise StartupError(f"The endpoint {endpoint} is not a valid URL: {reason}.") from None

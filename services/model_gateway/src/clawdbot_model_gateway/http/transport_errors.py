@@ -106,6 +106,8 @@ def _unreadable(message: str, address: str) -> str:
         return f"{address} sends content-encoding {encoding[1]}, although it was asked for none"
     if "Got more than" in message:
         return f"{address} sends a header that is too large"
+    if "Too many headers" in message:
+        return f"{address} sends too many headers"
     return f"{address} does not speak HTTP"
 
 

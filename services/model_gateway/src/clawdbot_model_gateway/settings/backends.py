@@ -46,7 +46,7 @@ class HttpSettings(Section):
     warm: Annotated[Whole, Field(ge=0, le=1000)] = 1
     """Connections that are made before the backend gets requests: when it is added, or switched to."""
     dns_ttl: Seconds = 30.0
-    """How long a resolved address is cached."""
+    """How long a resolved address is cached, as long as it answers."""
     ca_file: ConfigPath | None = None
     """PEM file of the CA that signed the endpoint's certificate; omitted: the system's CAs."""
 
