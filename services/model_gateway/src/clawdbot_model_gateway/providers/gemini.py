@@ -110,14 +110,14 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
         for body in batches.bodies():
             with batches.mapping_dimension_errors():
                 response = await self._post(model, "batchEmbedContents", body)
-            batches.add(await self._pool.read(response))
+            batches.add(await self._read(response))
         return batches.result()
 
     @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
         body = {"model": resource_path(model), **self._encoder.encode(request, model).body}
         response = await self._post(model, "countTokens", {"generateContentRequest": body})
-        return decode_token_count(await self._pool.read(response), "totalTokens", "countTokens")
+        return decode_token_count(await self._read(response), "totalTokens", "countTokens")
 
     @override
     async def _send(

@@ -127,7 +127,7 @@ class OllamaProvider(HttpProvider, Embedder):
         if dimensions is not None:
             body["dimensions"] = dimensions
         response = await self._post(EMBED_PATH, orjson.dumps(body), model)
-        return decode_embeddings(await self._pool.read(response), texts, model, dimensions)
+        return decode_embeddings(await self._read(response), texts, model)
 
     @override
     async def _open_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
