@@ -12,6 +12,8 @@ from urllib.parse import unquote
 
 import orjson
 
+from clawdbot_model_gateway.formats.strict_schema import CONDITIONS
+
 STRING_FORMATS: Final = frozenset(
     {
         *("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"),
@@ -55,7 +57,8 @@ def _is_plain(schema: Any) -> bool:
     return (
         (bool(properties) or others is False or not _is_object(schema))
         and others in (None, False)
-        and "patternProperties" not in schema
+        and CONDITIONS.isdisjoint(schema)
+        and "prefixItems" not in schema
         and set(schema.get("required", ())) <= set(properties)
         and not any(_is_object(each) or "$ref" in each for each in members)
         and not any(isinstance(each, dict | list) for each in values)

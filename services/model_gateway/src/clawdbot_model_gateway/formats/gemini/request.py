@@ -22,6 +22,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.core.supported_fields import (
+    NOT_SUPPORTED,
     enforce_strict,
     formats_of,
     not_supported,
@@ -33,7 +34,12 @@ from clawdbot_model_gateway.core.supported_fields import (
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini.messages import MessageEncoder
 from clawdbot_model_gateway.formats.gemini.models import ModelProfile, Thinking, profile_of
-from clawdbot_model_gateway.formats.gemini.schema import adapt_schema
+from clawdbot_model_gateway.formats.gemini.schema import (
+    IGNORED_BOUNDS,
+    IGNORED_CONDITIONS,
+    adapt_schema,
+    keywords_in,
+)
 
 JsonObject = dict[str, Any]
 
@@ -156,6 +162,8 @@ class RequestEncoder:
             unsupported = unsupported + _take_refused(options, supported)
             _add_provider_options(body, options)
         warnings = warnings_for(request, supported, self._provider)
+        if kind == "json_schema" and (ignored := IGNORED_BOUNDS & _schema_keywords(request)):
+            warnings += enforce_strict(request, [_not_enforced(ignored, self._provider)])
         if unsupported:
             warnings += enforce_strict(request, [not_supported(path, self._provider) for path in unsupported])
         warnings += unsupported_defaults(self._default_names, request, supported, self._provider)
@@ -206,7 +214,20 @@ def _unsupported_by(profile: ModelProfile, request: GenerateRequest) -> list[str
     if request.tools and not profile.gemini_3:
         # These models refuse functions together with JSON.
         unsupported += ["response_format.json", "response_format.json_schema"]
+    elif not IGNORED_CONDITIONS.isdisjoint(_schema_keywords(request)):
+        unsupported.append("response_format.json_schema")
     return unsupported
+
+
+def _schema_keywords(request: GenerateRequest) -> set[str]:
+    """The keywords of the schema that a request asks for."""
+    asked = request.response_format
+    return keywords_in(to_plain(asked.json_schema.schema)) if asked.HasField("json_schema") else set()
+
+
+def _not_enforced(keywords: AbstractSet[str], provider: str) -> Warning:
+    message = f"{provider} does not enforce these: {', '.join(sorted(keywords))}."
+    return Warning(code=NOT_SUPPORTED, field="response_format.json_schema.schema", message=message)
 
 
 def _sampling(request: GenerateRequest, supported: AbstractSet[str]) -> JsonObject:

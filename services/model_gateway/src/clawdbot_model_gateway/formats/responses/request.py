@@ -23,6 +23,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.core.supported_fields import (
+    NOT_SUPPORTED,
     enforce_strict,
     not_supported,
     reasoning_left_out,
@@ -45,6 +46,8 @@ JsonObject = dict[str, Any]
 
 SAMPLING: Final = {"max_tokens": "max_output_tokens", "temperature": "temperature", "top_p": "top_p"}
 """Our field → the API's. It has no stop, seed, top_k and penalties."""
+MIN_OUTPUT_TOKENS: Final = 16
+"""The API refuses a smaller limit."""
 REFUSED_WHEN_REASONING: Final = frozenset({"sampling.temperature", "sampling.top_p"})
 """What a reasoning model refuses, unless the request turns reasoning off."""
 SUPPORTED_FIELDS: Final = frozenset(
@@ -164,6 +167,9 @@ class RequestEncoder:
             _add_provider_options(options, body)
             unsupported = unsupported + refused
         warnings = warnings_for(request, supported, self._provider)
+        if (body.get("max_output_tokens") or MIN_OUTPUT_TOKENS) < MIN_OUTPUT_TOKENS:
+            body["max_output_tokens"] = MIN_OUTPUT_TOKENS
+            warnings += enforce_strict(request, [_too_few_tokens(self._provider)])
         if unsupported:
             warnings += enforce_strict(request, [not_supported(path, self._provider) for path in unsupported])
         warnings += unsupported_defaults(self._defaults.sampling, request, supported, self._provider)
@@ -201,6 +207,11 @@ def _refused(request: GenerateRequest, *, reasons: bool) -> AbstractSet[str]:
         # The default of a model that does not reason. With it, a model that does reason takes all sampling.
         return frozenset()
     return REFUSED_WHEN_REASONING if reasons else frozenset({"sampling.reasoning_effort"})
+
+
+def _too_few_tokens(provider: str) -> Warning:
+    message = f"{provider} takes no limit below {MIN_OUTPUT_TOKENS} tokens, so that this is the limit."
+    return Warning(code=NOT_SUPPORTED, field="sampling.max_tokens", message=message)
 
 
 def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
