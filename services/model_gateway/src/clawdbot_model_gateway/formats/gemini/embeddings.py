@@ -84,8 +84,9 @@ class EmbeddingBatches:
             )
 
     def result(self) -> EmbeddingResult:
-        """All vectors."""
-        return EmbeddingResult(self._vectors, self._model, self._usage)
+        """All vectors. The gateway estimates the usage if the vendor did not count all of it."""
+        counted = self._usage.provenance == USAGE_PROVENANCE_REPORTED
+        return EmbeddingResult(self._vectors, self._model, self._usage if counted else Usage())
 
     def _take_usage(self, counts: Any) -> None:
         """Adds what the batch cost, and notes it: the next one may fail."""

@@ -39,6 +39,9 @@ THINKING_BUDGETS: Final[Mapping[int, str | int]] = {
 MIN_PRO_BUDGET: Final = 128
 """Tokens. Gemini 2.5 Pro thinks at least this much; its thinking cannot be turned off."""
 
+NO_PENALTIES_FROM: Final = 2.5
+"""The generation from which on models refuse penalties: "Penalty is not enabled for models/…"."""
+
 _GENERATION: Final = re.compile(r"gemini-(\d+(?:\.\d+)?)\b")
 _LATEST: Final = re.compile(r"gemini-[a-z-]+-latest\b")
 _NON_THINKING: Final = re.compile(r"image|tts|live|audio|embedding|computer-use")
@@ -59,6 +62,8 @@ class ModelProfile:
     """The lowest level or budget."""
     thinks_by_default: bool
     """Whether it thinks without being asked to. If not, asking for its thoughts is refused as well."""
+    takes_penalties: bool
+    """Whether it takes penalties for words that it repeats."""
     gemini_3: bool
     """Gemini 3 or later: takes JSON formats together with tools and media in tool results, and requires the
     thought signature of each call to come back."""
@@ -91,7 +96,13 @@ def profile_of(model: str, thinking: Thinking | None = None) -> ModelProfile:
         ("LOW" if pro else "MINIMAL") if thinking == "level" else MIN_PRO_BUDGET if pro else 0
     )
     thinks_by_default = not (thinking == "budget" and "lite" in model)
-    return ModelProfile(thinking, minimum, thinks_by_default=thinks_by_default, gemini_3=generation >= 3)
+    return ModelProfile(
+        thinking,
+        minimum,
+        thinks_by_default=thinks_by_default,
+        takes_penalties=generation < NO_PENALTIES_FROM,
+        gemini_3=generation >= 3,
+    )
 
 
 def resource_path(model: str) -> str:

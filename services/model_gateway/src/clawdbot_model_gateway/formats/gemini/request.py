@@ -211,6 +211,8 @@ def _unsupported_by(profile: ModelProfile, request: GenerateRequest) -> list[str
         unsupported.append("sampling.reasoning_effort")
     if sampling.HasField("seed") and not -SEED_LIMIT <= sampling.seed < SEED_LIMIT:
         unsupported.append("sampling.seed")
+    if not profile.takes_penalties:
+        unsupported += ["sampling.presence_penalty", "sampling.frequency_penalty"]
     if request.tools and not profile.gemini_3:
         # These models refuse functions together with JSON.
         unsupported += ["response_format.json", "response_format.json_schema"]
