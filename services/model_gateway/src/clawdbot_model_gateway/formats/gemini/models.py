@@ -110,8 +110,18 @@ def resource_path(model: str) -> str:
     return model if "/" in model else f"models/{model}"
 
 
-def decode_models(models: Any) -> Iterator[tuple[VendorModel, bool]]:
-    """The models of one page, each with whether it chats.
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model as the API lists it."""
+
+    model: VendorModel
+    chats: bool
+    max_tokens: int
+    """What it can output; 0 if not known."""
+
+
+def decode_models(models: Any) -> Iterator[ListedModel]:
+    """The models of one page.
 
     Raises:
         KeyError, TypeError: it is not a list of models.
@@ -120,4 +130,8 @@ def decode_models(models: Any) -> Iterator[tuple[VendorModel, bool]]:
         name = str(model["name"]).removeprefix("models/")
         methods = model.get("supportedGenerationMethods")
         generates = not isinstance(methods, list) or "generateContent" in methods
-        yield VendorModel(name, count_in(model, "inputTokenLimit")), generates and not _NON_CHAT.search(name)
+        yield ListedModel(
+            VendorModel(name, count_in(model, "inputTokenLimit")),
+            chats=generates and not _NON_CHAT.search(name),
+            max_tokens=count_in(model, "outputTokenLimit"),
+        )

@@ -129,8 +129,13 @@ class RequestEncoder:
         """The response formats that the API has a field for in a request like this one."""
         return formats_of(self._supported(request, profile_of(model, self._thinking)))
 
-    def encode(self, request: GenerateRequest, model: str) -> EncodedRequest:
+    def encode(self, request: GenerateRequest, model: str, max_tokens: int = 0) -> EncodedRequest:
         """The body, for whole responses and streams alike.
+
+        Args:
+            request: what to answer.
+            model: the vendor's name of the model.
+            max_tokens: what the model can output, as the API refuses more; 0 if not known.
 
         Raises:
             InvalidRequest: the request is strict and contains what the API has no field for, or its
@@ -146,6 +151,8 @@ class RequestEncoder:
             if request.tool_choice.mode in _CALLING_MODES and "tool_choice" in supported:
                 body["toolConfig"] = {"functionCallingConfig": _tool_choice(request.tool_choice, names)}
         config = {**self._default_config(supported), **_sampling(request, supported)}
+        if 0 < max_tokens < config.get("maxOutputTokens", 0):
+            config["maxOutputTokens"] = max_tokens
         thinking_config = self._thinking_config(request, profile)
         if thinking_config:
             config["thinkingConfig"] = thinking_config
