@@ -11,7 +11,7 @@ from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
 from clawdbot_model_gateway.providers.gemini import MAX_PAGES
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.contract.providers.vendor_contract import VendorContract
+from tests.contract.providers.vendor_contract import VendorContract, run
 from tests.support.fake_gemini import (
     EMBEDDER,
     KEY,
@@ -93,6 +93,15 @@ async def test_models_that_do_something_else_come_after_those_that_chat(provider
     names = ["gemini-2.5-flash-image", "gemini-2.5-flash-preview-tts", "gemini-2.5-flash"]
     backend.pages = [{"models": [model(each) for each in names]}]
     assert [each.name for each in await provider.list_models()] == [names[2], names[0], names[1]]
+
+
+@pytest.mark.parametrize("method", ["stream", "generate"])
+async def test_no_more_tokens_are_asked_for_than_the_model_can_output(provider, backend, method):
+    await provider.list_models()
+    for limit, sent in ((100_000, 65_536), (9, 9)):
+        events = await run(provider, asks(sampling={"max_tokens": limit}), MODEL, method)
+        assert backend.last["generationConfig"]["maxOutputTokens"] == sent
+        assert not events[0].started.warnings
 
 
 async def test_no_models_are_an_empty_list(provider, backend):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
+from clawdbot.model_gateway.v1.generation_pb2 import REASONING_EFFORT_HIGH
 
 from tests.contract.providers.vendor_contract import VendorContract
 from tests.support.fake_ollama import MODEL, call, counts, error, fake_ollama, last, line, ndjson, streamed
-from tests.support.fake_openai import CUT
-from tests.support.generate_requests import asks
+from tests.support.fake_openai import CUT, whole
+from tests.support.generate_requests import asks, text_of
 from tests.support.providers import make, started
 
 EMPTY = (line(**counts()), line({"thinking": ""}))
@@ -24,6 +25,17 @@ BEHAVIOUR = {
     "cut_after_empty_pieces": streamed(ndjson(*EMPTY), CUT),
     "overloaded_after_empty_pieces": streamed(ndjson(*EMPTY, BUSY)),
 }
+
+
+@pytest.mark.parametrize("answer", [error(404, "404 page not found"), whole([]), whole({"error": "no"}, 500)])
+async def test_a_server_that_cannot_describe_a_model_still_answers(answer):
+    async with fake_ollama() as backend:
+        backend.shown[MODEL] = answer
+        async for provider in started(make(provider="ollama", endpoint=backend.root)):
+            request = asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH})
+            events = await provider.generate(request, MODEL)
+            assert text_of(events) == "Good evening."
+            assert [each.field for each in events[0].started.warnings] == ["sampling.reasoning_effort"]
 
 
 class TestOllama(VendorContract):

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import ClassVar
 
 import pytest
+from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, Message, Part, Reasoning
 from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendOverloaded,
@@ -16,6 +17,7 @@ from clawdbot_model_gateway.core.errors import (
     RateLimited,
 )
 from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
+from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.contract.providers.vendor_contract import VendorContract, run
 from tests.support.fake_openai import CUT, HANG, KEY, Answer, error, whole
@@ -83,6 +85,29 @@ class TestOpenAI(VendorContract):
             return asks()
 
         return behave
+
+
+async def test_reasoning_that_comes_twice_goes_back_once(provider, backend):
+    """As in a conversation with two equal replies from a cache."""
+    thought = Part(reasoning=Reasoning(text="hm", signature=b"openai:rs_1:gAAA"))
+    reply = Message(role=ROLE_ASSISTANT, parts=[thought, Part(text="Hi.")])
+    events = await provider.generate(asks("Hello", reply, "Hello", reply, "Bye", strict=True), MODEL)
+    (warning,) = events[0].started.warnings
+    assert (warning.code, warning.field) == ("REASONING_LEFT_OUT", "messages[3].parts[0].reasoning")
+    assert [each.get("id") for each in backend.last["input"] if "id" in each] == ["rs_1"]
+
+
+@pytest.mark.parametrize(("limit", "sent"), [(1, 16), (15, 16), (16, 16), (17, 17)])
+async def test_a_limit_that_the_vendor_refuses_is_raised_with_a_warning(provider, backend, limit, sent):
+    request = asks(sampling={"max_tokens": limit})
+    events = await provider.generate(request, MODEL)
+    assert backend.last["max_output_tokens"] == sent
+    warned = [each.field for each in events[0].started.warnings]
+    assert warned == ([] if limit == sent else ["sampling.max_tokens"])
+    if warned:
+        request.strict = True
+        with pytest.raises(InvalidRequest):
+            await provider.generate(request, MODEL)
 
 
 @pytest.mark.parametrize("method", ["stream", "generate"])

@@ -55,6 +55,16 @@ def test_arguments_under_the_index_of_a_vendors_tool_that_has_stopped_are_the_ca
 CALL_AFTER = calls("tables_reserve", '{"people": 4}', index=1)
 
 
+def test_calls_at_the_same_time_may_have_their_indexes_as_text():
+    told = [
+        [{**event, "index": str(each)} for event in calls("tables_reserve", f'{{"people": {each}}}')]
+        for each in (1, 2)
+    ]
+    mixed = [event for pair in zip(*told, strict=True) for event in pair]
+    events = reply_to(begin(), *mixed, *end("tool_use"))
+    assert [each[2] for each in calls_of(events)] == [{"people": 1}, {"people": 2}]
+
+
 @pytest.mark.parametrize("given", [{"people": 4}, '{"people": 4}', ' {"people":4}\n'])
 @pytest.mark.parametrize("pieces", [(), ("",), ('{"peo', 'ple": 4}')])
 def test_arguments_may_come_with_the_start_of_the_block_and_once_more(given, pieces):

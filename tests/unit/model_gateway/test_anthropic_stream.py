@@ -240,6 +240,19 @@ def test_input_written_to_the_cache_may_be_reported_by_how_long_it_is_kept():
         assert (usage_of(events).input_tokens, usage_of(events).cache_write_tokens) == (57, 50)
 
 
+def test_the_tokens_of_a_compaction_count_although_only_its_round_has_them():
+    rounds = [
+        {"type": "compaction", "input_tokens": 1000, "cache_read_input_tokens": 200, "output_tokens": 60},
+        {"type": "message", "input_tokens": 7, "cache_creation_input_tokens": 5, "output_tokens": 3},
+    ]
+    counts = usage(7, 3, cache_creation_input_tokens=5, iterations=rounds)
+    counted = usage_of(reply_to(begin(), *says("Yes."), *end(counts=counts)))
+    assert (counted.input_tokens, counted.cached_tokens, counted.output_tokens) == (1212, 200, 63)
+    for nothing in (None, [], [3], "x"):
+        events = whole(message({"type": "text", "text": "Yes."}, usage={**counts, "iterations": nothing}))
+        assert usage_of(events).input_tokens == 12
+
+
 @pytest.mark.parametrize("nonsense", [None, "many", [], {"input_tokens": -3, "output_tokens": "two"}])
 def test_invalid_usage_counts_nothing(nonsense):
     first = {"type": "message_start", "message": message(reason=None, usage=nonsense)}

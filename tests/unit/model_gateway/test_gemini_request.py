@@ -49,6 +49,17 @@ def config(request, model=PLAIN, **options):
     return body(request, model, **options).get("generationConfig", {})
 
 
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [("gemini-2.0-flash", True), ("gemini-2.5-pro", False), ("gemini-3-flash", False), ("mine", True)],
+)
+def test_penalties_are_for_models_before_gemini_2_5(model, takes):
+    request = asks(sampling={"presence_penalty": 0.5, "frequency_penalty": 0.5})
+    wire, warnings = encode(request, model)
+    assert ("presencePenalty" in wire.get("generationConfig", {})) == takes
+    assert warnings == ([] if takes else ["sampling.presence_penalty", "sampling.frequency_penalty"])
+
+
 def test_a_conversation_is_sent_in_order_and_its_instructions_apart():
     request = asks(says("Be brief.", ROLE_SYSTEM), "Hello", says("Hi.", ROLE_ASSISTANT), "Bye")
     assert body(request) == {

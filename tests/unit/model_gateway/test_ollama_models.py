@@ -14,7 +14,6 @@ from clawdbot_model_gateway.formats.ollama.models import (
     decode_tags,
     decode_version,
 )
-from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,7 +72,7 @@ def test_whatever_comes_only_model_errors_are_raised(body):
         decode_version,
         decode_tags,
         lambda each: decode_show(each, None),
-        lambda each: decode_embeddings(each, ["one"], "m", None),
+        lambda each: decode_embeddings(each, ["one"], "m"),
     ):
         with suppress(ModelError):
             decode(body)
@@ -82,8 +81,8 @@ def test_whatever_comes_only_model_errors_are_raised(body):
 # Vectors
 
 
-def embedded(vectors, texts=("a", "b"), dimensions=None, **more):
-    return decode_embeddings(json.dumps({"embeddings": vectors, **more}).encode(), texts, "asked", dimensions)
+def embedded(vectors, texts=("a", "b"), **more):
+    return decode_embeddings(json.dumps({"embeddings": vectors, **more}).encode(), texts, "asked")
 
 
 def test_each_text_has_a_vector():
@@ -97,9 +96,3 @@ def test_each_text_has_a_vector():
 def test_anything_but_one_vector_for_each_text_is_a_protocol_violation(vectors):
     with pytest.raises(ProtocolViolation):
         embedded(vectors)
-
-
-def test_vectors_shorter_than_asked_for_are_an_invalid_request():
-    assert embedded([[1.0], [2.0]], dimensions=1).vectors == [[1.0], [2.0]]
-    with pytest.raises(InvalidRequest, match="dimensions"):
-        embedded([[1.0], [2.0]], dimensions=4)

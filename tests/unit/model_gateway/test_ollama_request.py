@@ -313,6 +313,12 @@ def test_provider_options_are_fields_of_the_body_and_of_the_models_options():
     assert wire["options"] == {"temperature": 0.5, "top_k": 9, "mirostat": 2}
 
 
+def test_tools_in_the_options_are_added_to_the_requests():
+    request = asks(tools=[tool("clock.now")])
+    request.provider_options.update({"tools": [{"type": "function", "function": {"name": "x"}}]})
+    assert [each["function"]["name"] for each in body(request)["tools"]] == ["clock_now", "x"]
+
+
 @pytest.mark.parametrize("options", [{"model": "x"}, {"messages": []}, {"stream": False}, {"options": 3}])
 def test_provider_options_may_not_set_reserved_fields(options):
     request = asks()

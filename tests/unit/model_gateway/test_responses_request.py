@@ -195,7 +195,36 @@ def test_a_reasoning_model_takes_a_temperature_only_with_reasoning_turned_off():
     assert (wire["reasoning"], warnings) == ({"effort": "high"}, ["sampling.temperature"])
     assert "temperature" not in wire
     request.sampling.reasoning_effort = REASONING_EFFORT_NONE
-    assert body(request)["temperature"] == 0.5
+    wire = body(request, "gpt-5.6")
+    assert (wire["reasoning"], wire["temperature"]) == ({"effort": "none"}, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("model", "least"),
+    [
+        ("o3", "low"),
+        ("o4-mini-2025-04-16", "low"),
+        ("gpt-5", "minimal"),
+        ("gpt-5-mini", "minimal"),
+        ("gpt-5-nano-2025-08-07", "minimal"),
+        ("gpt-5-codex", "low"),
+        ("ft:gpt-5-mini-2025-08-07:me", "minimal"),
+        ("gpt-6.1-sol", "low"),
+        ("gpt-5.1", None),
+        ("gpt-5.6-luna", None),
+        ("my-deployment", None),
+    ],
+)
+def test_a_model_that_always_reasons_is_asked_for_as_little_as_it_can_with_a_warning(model, least):
+    request = asks(sampling={"reasoning_effort": REASONING_EFFORT_NONE, "temperature": 0.5})
+    wire, warnings = encode(request, model)
+    assert wire["reasoning"] == {"effort": least or "none"}
+    assert ("temperature" in wire) == (least is None)
+    assert warnings == (["sampling.temperature", "sampling.reasoning_effort"] if least else [])
+    if least:
+        request.strict = True
+        with pytest.raises(InvalidRequest):
+            encode(request, model)
 
 
 def test_an_effort_for_a_model_that_does_not_reason_gives_a_warning():

@@ -83,6 +83,17 @@ TWO = [("call_1", "tables.reserve", {"people": 4}), ("call_2", "clock.now", {})]
         (response(message("Y"), status="cancelled"), "cancelled", "cancelled"),
         (response(message("Y"), status="new"), "unknown", "new"),
         (response({"type": "computer_call", "id": "cc_1"}), "unknown", "completed/computer_call"),
+        (
+            response({"type": "tool_search_call", "id": "ts_1", "execution": "client"}),
+            "unknown",
+            "completed/tool_search_call",
+        ),
+        (response({"type": "tool_search_call", "id": "ts_1", "execution": "server"}), "stop", "completed"),
+        (
+            response({"type": "shell_call", "id": "sh_1"}, {"type": "shell_call_output", "id": "so_1"}),
+            "stop",
+            "completed",
+        ),
         (response(call("clock_now", "[]")), "model_error", "completed"),
         (response(call("clock_now", '{"x": 1e999}')), "model_error", "completed"),
     ],

@@ -165,8 +165,15 @@ class Embeddings:
                 with attempt.spending:
                     result = await provider.embed(request.texts, attempt.model, dimensions)
             except BaseException as error:
-                if attempt.spending.sent and not (isinstance(error, ModelError) and error.answered):
-                    attempt.usage = sum_usage([spent, _estimate(request)])
+                # A refusal costs nothing, but batches of the request that had come back before do.
+                answered = isinstance(error, InvalidRequest) or (
+                    isinstance(error, ModelError) and error.answered
+                )
+                cost = attempt.spending.reported
+                if attempt.spending.sent and not answered:
+                    cost = _estimate(request)
+                if cost is not None:
+                    attempt.usage = attempt.priced(sum_usage([spent, cost]))
                 raise
         # First of all: vectors that cannot be used are charged for as well.
         attempt.usage = attempt.priced(sum_usage([spent, _usage(request, result)]))

@@ -20,7 +20,7 @@ from clawdbot_model_gateway.formats.finish_reasons import LASTING_REASONS, error
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
-from clawdbot_model_gateway.formats.usage import find_usage, may_count
+from clawdbot_model_gateway.formats.usage import COUNTS, find_usage, may_count
 from clawdbot_model_gateway.formats.vendor_json import load_exactly, load_json
 from clawdbot_model_gateway.http import ErrorMapper
 from clawdbot_model_gateway.http.charsets import in_utf8
@@ -32,16 +32,6 @@ ERROR_EVENTS: Final = frozenset({b"error", b"exception", b"response.error"})
 """Names of events that are errors, in lower case."""
 _ERROR: Final = re.compile(r"\A\W{0,3}(\w+ ){0,4}(error|exception|failed|failure)\b", re.IGNORECASE)
 """What a record begins with that is no JSON but says that something failed."""
-
-COUNTS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "audio_tokens",
-)
-"""Fields of a Usage that count tokens."""
 
 
 class ReplyDecoder(ABC):

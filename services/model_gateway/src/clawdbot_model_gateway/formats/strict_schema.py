@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-REFUSED: Final = frozenset(
+CONDITIONS: Final = frozenset(
     {
-        *("allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"),
-        *("patternProperties", "propertyNames", "unevaluatedProperties", "minProperties", "maxProperties"),
-        *("prefixItems", "unevaluatedItems", "contains", "minContains", "maxContains", "uniqueItems"),
+        *("not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties"),
+        *("propertyNames", "unevaluatedProperties", "unevaluatedItems", "contains"),
     }
 )
+"""Keywords that no vendor enforces, and that say more than a bound."""
+REFUSED: Final = CONDITIONS | {
+    *("allOf", "oneOf", "minProperties", "maxProperties", "prefixItems", "minContains", "maxContains"),
+    "uniqueItems",
+}
 """Keywords that restrict, and that strict mode has not."""
 ANNOTATIONS: Final = frozenset({"$schema", "$id", "$comment", "examples", "default"})
 """Keywords that restrict nothing, and that it refuses as well."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 import orjson
 from clawdbot.common.v1.tool_pb2 import ToolSpec
@@ -10,6 +12,9 @@ from clawdbot_servicekit.structs import to_json, to_plain
 
 DEMANDED: Final[dict[str, Any]] = {"type": "object", "properties": {}}
 """All of it for a tool without arguments. OpenAI and Anthropic refuse a schema without one of them."""
+ALTERNATIVES: Final = ("anyOf", "oneOf")
+REFUSED_AT_TOP: Final = (*ALTERNATIVES, "allOf", "not", "enum")
+"""Keywords that OpenAI and Anthropic refuse there."""
 
 
 def input_schema(tool: ToolSpec) -> dict[str, Any]:
@@ -22,3 +27,57 @@ def input_schema_json(tool: ToolSpec) -> bytes:
     if all(name in tool.input_schema.fields for name in DEMANDED):
         return to_json(tool.input_schema)
     return orjson.dumps(input_schema(tool))
+
+
+def flat_schema(tool: ToolSpec) -> dict[str, Any]:
+    """The schema without the keywords that are refused at its top.
+
+    What they combine becomes one object with all of their properties, and its description says the rest.
+    """
+    schema = input_schema(tool)
+    refused = {name: schema.pop(name) for name in REFUSED_AT_TOP if name in schema}
+    if not refused:
+        return schema
+    required = {*schema.get("required", ())}
+    for keyword in (*ALTERNATIVES, "allOf"):
+        parts = [*_objects(refused.get(keyword), schema)]
+        for part in parts:
+            schema["properties"] = _merged(schema["properties"], part.get("properties", {}))
+        demanded = [{*part.get("required", ())} for part in parts]
+        if demanded:
+            required |= set.intersection(*demanded) if keyword in ALTERNATIVES else set.union(*demanded)
+    if required:
+        schema["required"] = sorted(required)
+    said = filter(None, (schema.get("description"), orjson.dumps(refused).decode()))
+    return {**schema, "description": "\n\n".join(said)}
+
+
+def flat_schema_json(tool: ToolSpec) -> bytes:
+    """The same as JSON."""
+    if any(name in tool.input_schema.fields for name in REFUSED_AT_TOP):
+        return orjson.dumps(flat_schema(tool))
+    return input_schema_json(tool)
+
+
+def resolve(reference: Any, root: Any) -> Any:
+    """What a reference to a place in a schema (RFC 6901) means; None if there is none."""
+    place = root if str(reference).startswith("#") else None
+    for step in str(reference).split("/")[1:]:
+        name = unquote(step).replace("~1", "/").replace("~0", "~")
+        place = place.get(name) if isinstance(place, Mapping) else None
+    return place
+
+
+def _objects(schemas: Any, root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The schemas of a list, references followed."""
+    for each in schemas if isinstance(schemas, list) else ():
+        found = resolve(each["$ref"], root) if isinstance(each, Mapping) and "$ref" in each else each
+        if isinstance(found, Mapping):
+            yield found
+
+
+def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties of both; one that differs may be either."""
+    differing = {name: {"anyOf": [ours[name], theirs[name]]} for name in theirs if name in ours}
+    same = {name: ours[name] for name in differing if ours[name] == theirs[name]}
+    return {**ours, **theirs, **differing, **same}

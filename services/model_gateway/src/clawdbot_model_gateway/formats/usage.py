@@ -42,6 +42,15 @@ OUTPUT_DETAILS: Final = (
 NAMES: Final = frozenset({*INPUT, *OUTPUT, *CACHED, *WRITTEN, *REASONING, *INPUT_DETAILS, *OUTPUT_DETAILS})
 """What a report has at least one of. All names are as `_plain` makes them."""
 
+COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "audio_tokens",
+)
+"""Fields of a Usage that count tokens."""
 USUAL: Final = ("usage", "usageMetadata")
 HOLDERS: Final = frozenset({"message", "response", "delta", "output", "data", "result"})
 """Fields of a record that describe the reply, and may hold the counts."""
@@ -66,6 +75,8 @@ def find_usage(record: Mapping[str, Any]) -> Iterator[Usage]:
         counts = _named(place)
         if not NAMES.isdisjoint(counts):
             found = _decode(counts)
+            if isinstance(rounds := counts.get("iteration"), list):
+                _add_rounds([_decode(_named(each)) for each in rounds], found)
             yield found
             if found.input_tokens and found.output_tokens and HOLDERS.isdisjoint(record):
                 return
@@ -138,6 +149,13 @@ def _decode(counts: Mapping[str, Any]) -> Usage:
         reasoning_tokens=reasoning,
         audio_tokens=_audio(prompt) + _audio(completion),
     )
+
+
+def _add_rounds(rounds: list[Usage], found: Usage) -> None:
+    """Adds what only Anthropic's rounds of a reply have, such as the tokens of a compaction."""
+    for name in COUNTS:
+        total = sum(getattr(each, name) for each in rounds)
+        setattr(found, name, max(total, getattr(found, name)))
 
 
 def _includes_cached(counts: Mapping[str, Any]) -> bool:

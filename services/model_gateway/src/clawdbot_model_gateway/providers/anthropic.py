@@ -108,7 +108,7 @@ class AnthropicProvider(HttpProvider, LimitedFormats, TokenCounter):
         """The vendor calls its count an estimate and does not bill for it."""
         body = self._encoder.encode_count(request, model, await self._profile(request, model))
         response = await self._pool.post(COUNT_PATH, body)
-        return decode_token_count(await self._pool.read(response), "input_tokens", f"POST {COUNT_PATH}")
+        return decode_token_count(await self._read(response), "input_tokens", f"POST {COUNT_PATH}")
 
     @override
     async def _send(

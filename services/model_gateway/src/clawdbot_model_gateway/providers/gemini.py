@@ -23,7 +23,7 @@ from clawdbot_model_gateway.core.provider import (
     VendorModel,
 )
 from clawdbot_model_gateway.formats.gemini.embeddings import EmbeddingBatches
-from clawdbot_model_gateway.formats.gemini.models import decode_models, resource_path
+from clawdbot_model_gateway.formats.gemini.models import ListedModel, decode_models, resource_path
 from clawdbot_model_gateway.formats.gemini.request import SAMPLING, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
@@ -80,11 +80,13 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
             thinking=None if options.thinking == "auto" else options.thinking,
             unsupported=frozenset(options.unsupported),
         )
+        self._max_tokens: dict[str, int] = {}
+        """Model → what it can output."""
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
         """Models that do not chat come last, since the first one may become the default."""
-        found: list[tuple[VendorModel, bool]] = []
+        found: list[ListedModel] = []
         token = ""
         for _ in range(MAX_PAGES):
             query = {"pageSize": PAGE_SIZE, **({"pageToken": token} if token else {})}
@@ -96,7 +98,8 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise ProtocolViolation("GET models did not return a list of models") from None
             if not token:
-                return [model for model, _ in sorted(found, key=lambda pair: not pair[1])]
+                self._max_tokens = {each.model.name: each.max_tokens for each in found}
+                return [each.model for each in sorted(found, key=lambda each: not each.chats)]
         raise ProtocolViolation(f"its list of models did not end after {MAX_PAGES} pages")
 
     @override
@@ -110,20 +113,20 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
         for body in batches.bodies():
             with batches.mapping_dimension_errors():
                 response = await self._post(model, "batchEmbedContents", body)
-            batches.add(await self._pool.read(response))
+            batches.add(await self._read(response))
         return batches.result()
 
     @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
         body = {"model": resource_path(model), **self._encoder.encode(request, model).body}
         response = await self._post(model, "countTokens", {"generateContentRequest": body})
-        return decode_token_count(await self._pool.read(response), "totalTokens", "countTokens")
+        return decode_token_count(await self._read(response), "totalTokens", "countTokens")
 
     @override
     async def _send(
         self, request: GenerateRequest, model: str, *, stream: bool
     ) -> tuple[Response, ReplyDecoder]:
-        encoded = self._encoder.encode(request, model)
+        encoded = self._encoder.encode(request, model, self._max_tokens.get(model, 0))
         method, query = ("streamGenerateContent", SSE_QUERY) if stream else ("generateContent", None)
         response = await self._post(model, method, encoded.body, query)
         return response, ResponseDecoder(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from typing import Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from typing_extensions import override
@@ -19,9 +20,14 @@ from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
 from clawdbot_model_gateway.formats.record_parsers import parser_of
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.sse import EventParser
+from clawdbot_model_gateway.formats.vendor_json import load_json
 from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, Response, stream_events
 from clawdbot_model_gateway.http.charsets import charset_of
+from clawdbot_model_gateway.http.error_payloads import reports_error
 from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
+
+MAX_ERROR_BYTES: Final = 64 * 1024
+"""A longer body is no error."""
 
 
 class HttpProvider(Provider):
@@ -154,6 +160,22 @@ class HttpProvider(Provider):
             JsonStreamDecoder(EventParser(), decoder),
             decode_whole=lambda body: self._decode_whole(decoder, body, response),
         )
+
+    async def _read(self, response: Response) -> bytes:
+        """The body of a response that is no reply.
+
+        Raises:
+            ModelError: it is an error, whatever its status says.
+        """
+        body = await self._pool.read(response)
+        if len(body) <= MAX_ERROR_BYTES and b'"error"' in body:
+            try:
+                payload = load_json(body)
+            except ValueError:
+                return body
+            if isinstance(payload, dict) and reports_error(payload):
+                raise self._errors.from_payload(payload)
+        return body
 
     def _decode_whole(self, decoder: ReplyDecoder, body: bytes, response: Response) -> list[Event]:
         """The events of a reply that came at once, also as the records of a stream."""

@@ -199,7 +199,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
             asked = request if self._calls_tools else self._without_tools(request)
             encoded = self._encoder.encode(asked, self._name, stream=False)
             response = await self._pool.post(COUNT_PATH, encoded.body)
-            return decode_token_count(await self._pool.read(response), "input_tokens", "llama.cpp")
+            return decode_token_count(await self._read(response), "input_tokens", "llama.cpp")
 
     def _without_tools(self, request: GenerateRequest) -> GenerateRequest:
         return without_tools(request, self._system_prompt)

@@ -127,7 +127,7 @@ class OllamaProvider(HttpProvider, Embedder):
         if dimensions is not None:
             body["dimensions"] = dimensions
         response = await self._post(EMBED_PATH, orjson.dumps(body), model)
-        return decode_embeddings(await self._pool.read(response), texts, model, dimensions)
+        return decode_embeddings(await self._read(response), texts, model)
 
     @override
     async def _open_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
@@ -161,8 +161,12 @@ class OllamaProvider(HttpProvider, Embedder):
         """What the model can do; asked once, and again when a list shows that it has changed."""
         known = self._profiles.get(model)
         if known is None:
-            response = await self._post(SHOW_PATH, orjson.dumps({"model": model}), model)
-            known = "", decode_show(await self._pool.read(response), self._num_ctx)
+            try:
+                response = await self._pool.post(SHOW_PATH, orjson.dumps({"model": model}))
+                known = "", decode_show(await self._pool.read(response), self._num_ctx)
+            except ModelError:
+                # Servers that imitate Ollama may lack the path. Other causes will fail the request as well.
+                return ModelProfile()
             self._profiles[model] = known
             self._think_tags.suggest(model, known[1].think_tags)
         return known[1]

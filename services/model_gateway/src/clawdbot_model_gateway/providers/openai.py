@@ -84,12 +84,12 @@ class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         response = await self._pool.post(EMBEDDINGS_PATH, encode_embeddings(texts, model, dimensions))
-        return decode_embeddings(await self._pool.read(response), texts, model)
+        return decode_embeddings(await self._read(response), texts, model)
 
     @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
         response = await self._pool.post(COUNT_PATH, self._encoder.encode(request, model).count_body())
-        return decode_token_count(await self._pool.read(response), "input_tokens", f"POST {COUNT_PATH}")
+        return decode_token_count(await self._read(response), "input_tokens", f"POST {COUNT_PATH}")
 
     @override
     async def _send(

@@ -119,7 +119,7 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         response = await self._pool.post(EMBEDDINGS_PATH, encode_embeddings(texts, model, dimensions))
-        return decode_embeddings(await self._pool.read(response), texts, model)
+        return decode_embeddings(await self._read(response), texts, model)
 
     @override
     async def count_text(self, text: str, model: str) -> int:

@@ -35,7 +35,7 @@ from clawdbot_model_gateway.formats.anthropic.schema import adapt_schema, is_enf
 from clawdbot_model_gateway.formats.anthropic.thinking import encode_thinking, take_refused, thinks
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import CONTINUE
-from clawdbot_model_gateway.formats.tool_schema import input_schema_json
+from clawdbot_model_gateway.formats.tool_schema import flat_schema_json
 
 JsonObject = dict[str, Any]
 
@@ -217,7 +217,7 @@ def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
     return {
         "name": names.to_wire(tool.name),
         **description,
-        "input_schema": orjson.Fragment(input_schema_json(tool)),
+        "input_schema": orjson.Fragment(flat_schema_json(tool)),
     }
 
 

@@ -127,6 +127,6 @@ class ResponseDecoder(ReplyDecoder):
         self._take_reason(message.get("stop_reason"), with_content=False)
 
 
-def _block_index(index: Any) -> int:
+def _block_index(index: Any) -> int | str:
     """The block's index; -1 for all blocks of a server that sends none, where they follow one another."""
-    return index if isinstance(index, int) else -1
+    return index if isinstance(index, int | str) else -1

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
-from urllib.parse import unquote
 
 import orjson
+
+from clawdbot_model_gateway.formats.strict_schema import CONDITIONS
+from clawdbot_model_gateway.formats.tool_schema import resolve
 
 STRING_FORMATS: Final = frozenset(
     {
@@ -55,7 +57,8 @@ def _is_plain(schema: Any) -> bool:
     return (
         (bool(properties) or others is False or not _is_object(schema))
         and others in (None, False)
-        and "patternProperties" not in schema
+        and CONDITIONS.isdisjoint(schema)
+        and "prefixItems" not in schema
         and set(schema.get("required", ())) <= set(properties)
         and not any(_is_object(each) or "$ref" in each for each in members)
         and not any(isinstance(each, dict | list) for each in values)
@@ -85,7 +88,7 @@ def _is_recursive(root: Mapping[str, Any]) -> bool:
         if id(schema) in leads_to:
             continue
         inner = [each["$ref"] for each in _schemas_in(schema) if isinstance(each, Mapping) and "$ref" in each]
-        targets = [_target(reference, root) for reference in inner]
+        targets = [resolve(reference, root) for reference in inner]
         leads_to[id(schema)] = [id(each) for each in targets]
         waiting += targets
     try:
@@ -93,15 +96,6 @@ def _is_recursive(root: Mapping[str, Any]) -> bool:
     except CycleError:
         return True
     return False
-
-
-def _target(reference: Any, root: Any) -> Any:
-    """What a reference to a place in the schema (RFC 6901) means; None if there is none."""
-    place = root if str(reference).startswith("#") else None
-    for step in str(reference).split("/")[1:]:
-        name = unquote(step).replace("~1", "/").replace("~0", "~")
-        place = place.get(name) if isinstance(place, Mapping) else None
-    return place
 
 
 def _adapt(schema: Mapping[str, Any], unenforced: list[str]) -> dict[str, Any]:

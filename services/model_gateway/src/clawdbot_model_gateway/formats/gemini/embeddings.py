@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import orjson
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_ESTIMATED, USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot_servicekit.errors import InvalidRequest
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.provider import EmbeddingResult
+from clawdbot_model_gateway.core.spending import note_usage
+from clawdbot_model_gateway.core.tokens.token_estimate import estimate_tokens
 from clawdbot_model_gateway.formats.gemini.models import resource_path
 from clawdbot_model_gateway.formats.vendor_json import count_in
 
@@ -28,8 +30,8 @@ class EmbeddingBatches:
         self._dimensions = dimensions
         self._vectors: list[list[float]] = []
         self._batch_size = 0
-        self._tokens: int | None = 0
-        """None once a batch did not report its tokens."""
+        self._usage = Usage(provenance=USAGE_PROVENANCE_REPORTED)
+        """Of the batches that came back: estimated where one of them did not report its tokens."""
 
     def bodies(self) -> Iterator[dict[str, Any]]:
         """The bodies to send, in order; pass each response to `add` before taking the next one."""
@@ -75,15 +77,23 @@ class EmbeddingBatches:
             raise ProtocolViolation(
                 "batchEmbedContents did not return one vector for each text, all of one length"
             )
+        self._take_usage(response.get("usageMetadata"))
         if self._dimensions is not None and self._dimensions not in lengths:
             raise InvalidRequest.of(
                 "dimensions", f"{self._model} always returns vectors of length {lengths.pop()}."
             )
-        counts = response.get("usageMetadata")
-        tokens = count_in(counts, "promptTokenCount")
-        self._tokens = self._tokens + tokens if tokens and self._tokens is not None else None
 
     def result(self) -> EmbeddingResult:
-        """All vectors. The gateway estimates the usage if the vendor did not count it."""
-        reported = Usage(input_tokens=self._tokens or 0, provenance=USAGE_PROVENANCE_REPORTED)
-        return EmbeddingResult(self._vectors, self._model, Usage() if self._tokens is None else reported)
+        """All vectors. The gateway estimates the usage if the vendor did not count all of it."""
+        counted = self._usage.provenance == USAGE_PROVENANCE_REPORTED
+        return EmbeddingResult(self._vectors, self._model, self._usage if counted else Usage())
+
+    def _take_usage(self, counts: Any) -> None:
+        """Adds what the batch cost, and notes it: the next one may fail."""
+        tokens = count_in(counts, "promptTokenCount")
+        if not tokens:
+            begin = len(self._vectors) - self._batch_size
+            tokens = sum(map(estimate_tokens, self._texts[begin : len(self._vectors)]))
+            self._usage.provenance = USAGE_PROVENANCE_ESTIMATED
+        self._usage.input_tokens += tokens
+        note_usage(self._usage)

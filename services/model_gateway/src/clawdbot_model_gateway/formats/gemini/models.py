@@ -39,6 +39,9 @@ THINKING_BUDGETS: Final[Mapping[int, str | int]] = {
 MIN_PRO_BUDGET: Final = 128
 """Tokens. Gemini 2.5 Pro thinks at least this much; its thinking cannot be turned off."""
 
+NO_PENALTIES_FROM: Final = 2.5
+"""The generation from which on models refuse penalties: "Penalty is not enabled for models/…"."""
+
 _GENERATION: Final = re.compile(r"gemini-(\d+(?:\.\d+)?)\b")
 _LATEST: Final = re.compile(r"gemini-[a-z-]+-latest\b")
 _NON_THINKING: Final = re.compile(r"image|tts|live|audio|embedding|computer-use")
@@ -59,6 +62,8 @@ class ModelProfile:
     """The lowest level or budget."""
     thinks_by_default: bool
     """Whether it thinks without being asked to. If not, asking for its thoughts is refused as well."""
+    takes_penalties: bool
+    """Whether it takes penalties for words that it repeats."""
     gemini_3: bool
     """Gemini 3 or later: takes JSON formats together with tools and media in tool results, and requires the
     thought signature of each call to come back."""
@@ -91,7 +96,13 @@ def profile_of(model: str, thinking: Thinking | None = None) -> ModelProfile:
         ("LOW" if pro else "MINIMAL") if thinking == "level" else MIN_PRO_BUDGET if pro else 0
     )
     thinks_by_default = not (thinking == "budget" and "lite" in model)
-    return ModelProfile(thinking, minimum, thinks_by_default=thinks_by_default, gemini_3=generation >= 3)
+    return ModelProfile(
+        thinking,
+        minimum,
+        thinks_by_default=thinks_by_default,
+        takes_penalties=generation < NO_PENALTIES_FROM,
+        gemini_3=generation >= 3,
+    )
 
 
 def resource_path(model: str) -> str:
@@ -99,8 +110,18 @@ def resource_path(model: str) -> str:
     return model if "/" in model else f"models/{model}"
 
 
-def decode_models(models: Any) -> Iterator[tuple[VendorModel, bool]]:
-    """The models of one page, each with whether it chats.
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model as the API lists it."""
+
+    model: VendorModel
+    chats: bool
+    max_tokens: int
+    """What it can output; 0 if not known."""
+
+
+def decode_models(models: Any) -> Iterator[ListedModel]:
+    """The models of one page.
 
     Raises:
         KeyError, TypeError: it is not a list of models.
@@ -109,4 +130,8 @@ def decode_models(models: Any) -> Iterator[tuple[VendorModel, bool]]:
         name = str(model["name"]).removeprefix("models/")
         methods = model.get("supportedGenerationMethods")
         generates = not isinstance(methods, list) or "generateContent" in methods
-        yield VendorModel(name, count_in(model, "inputTokenLimit")), generates and not _NON_CHAT.search(name)
+        yield ListedModel(
+            VendorModel(name, count_in(model, "inputTokenLimit")),
+            chats=generates and not _NON_CHAT.search(name),
+            max_tokens=count_in(model, "outputTokenLimit"),
+        )

@@ -22,6 +22,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.core.supported_fields import (
+    NOT_SUPPORTED,
     enforce_strict,
     formats_of,
     not_supported,
@@ -33,7 +34,12 @@ from clawdbot_model_gateway.core.supported_fields import (
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini.messages import MessageEncoder
 from clawdbot_model_gateway.formats.gemini.models import ModelProfile, Thinking, profile_of
-from clawdbot_model_gateway.formats.gemini.schema import adapt_schema
+from clawdbot_model_gateway.formats.gemini.schema import (
+    IGNORED_BOUNDS,
+    IGNORED_CONDITIONS,
+    adapt_schema,
+    keywords_in,
+)
 
 JsonObject = dict[str, Any]
 
@@ -123,8 +129,13 @@ class RequestEncoder:
         """The response formats that the API has a field for in a request like this one."""
         return formats_of(self._supported(request, profile_of(model, self._thinking)))
 
-    def encode(self, request: GenerateRequest, model: str) -> EncodedRequest:
+    def encode(self, request: GenerateRequest, model: str, max_tokens: int = 0) -> EncodedRequest:
         """The body, for whole responses and streams alike.
+
+        Args:
+            request: what to answer.
+            model: the vendor's name of the model.
+            max_tokens: what the model can output, as the API refuses more; 0 if not known.
 
         Raises:
             InvalidRequest: the request is strict and contains what the API has no field for, or its
@@ -140,6 +151,8 @@ class RequestEncoder:
             if request.tool_choice.mode in _CALLING_MODES and "tool_choice" in supported:
                 body["toolConfig"] = {"functionCallingConfig": _tool_choice(request.tool_choice, names)}
         config = {**self._default_config(supported), **_sampling(request, supported)}
+        if 0 < max_tokens < config.get("maxOutputTokens", 0):
+            config["maxOutputTokens"] = max_tokens
         thinking_config = self._thinking_config(request, profile)
         if thinking_config:
             config["thinkingConfig"] = thinking_config
@@ -156,6 +169,8 @@ class RequestEncoder:
             unsupported = unsupported + _take_refused(options, supported)
             _add_provider_options(body, options)
         warnings = warnings_for(request, supported, self._provider)
+        if kind == "json_schema" and (ignored := IGNORED_BOUNDS & _schema_keywords(request)):
+            warnings += enforce_strict(request, [_not_enforced(ignored, self._provider)])
         if unsupported:
             warnings += enforce_strict(request, [not_supported(path, self._provider) for path in unsupported])
         warnings += unsupported_defaults(self._default_names, request, supported, self._provider)
@@ -203,10 +218,25 @@ def _unsupported_by(profile: ModelProfile, request: GenerateRequest) -> list[str
         unsupported.append("sampling.reasoning_effort")
     if sampling.HasField("seed") and not -SEED_LIMIT <= sampling.seed < SEED_LIMIT:
         unsupported.append("sampling.seed")
+    if not profile.takes_penalties:
+        unsupported += ["sampling.presence_penalty", "sampling.frequency_penalty"]
     if request.tools and not profile.gemini_3:
         # These models refuse functions together with JSON.
         unsupported += ["response_format.json", "response_format.json_schema"]
+    elif not IGNORED_CONDITIONS.isdisjoint(_schema_keywords(request)):
+        unsupported.append("response_format.json_schema")
     return unsupported
+
+
+def _schema_keywords(request: GenerateRequest) -> set[str]:
+    """The keywords of the schema that a request asks for."""
+    asked = request.response_format
+    return keywords_in(to_plain(asked.json_schema.schema)) if asked.HasField("json_schema") else set()
+
+
+def _not_enforced(keywords: AbstractSet[str], provider: str) -> Warning:
+    message = f"{provider} does not enforce these: {', '.join(sorted(keywords))}."
+    return Warning(code=NOT_SUPPORTED, field="response_format.json_schema.schema", message=message)
 
 
 def _sampling(request: GenerateRequest, supported: AbstractSet[str]) -> JsonObject:

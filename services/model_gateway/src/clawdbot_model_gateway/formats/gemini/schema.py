@@ -8,10 +8,40 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from clawdbot_model_gateway.formats.strict_schema import CONDITIONS
+
 Schema = Any
 
 ANNOTATIONS: Final = frozenset({"$schema", "$comment", "examples"})
 """Keywords that restrict nothing."""
+SCHEMA_MAPS: Final = ("properties", "$defs", "definitions", "patternProperties")
+"""Keywords that contain schemas by name."""
+SCHEMAS: Final = ("items", "prefixItems", "anyOf", "oneOf", "allOf", "additionalProperties")
+"""Keywords that contain a schema, or a list of them."""
+IGNORED_BOUNDS: Final = frozenset(
+    {
+        *("pattern", "minLength", "maxLength", "multipleOf", "exclusiveMinimum", "exclusiveMaximum"),
+        *("uniqueItems", "minProperties", "maxProperties"),
+    }
+)
+"""Bounds that Gemini does not know."""
+IGNORED_CONDITIONS: Final = CONDITIONS | {"allOf"}
+"""What it does not know, and what says more than a bound."""
+
+
+def keywords_in(schema: Schema) -> set[str]:
+    """The keywords of a schema, or of a list of them, and of all schemas in it."""
+    if isinstance(schema, list):
+        return set().union(*map(keywords_in, schema))
+    if not isinstance(schema, Mapping):
+        return set()
+    found = set(schema)
+    for keyword, value in schema.items():
+        if keyword in SCHEMA_MAPS and isinstance(value, Mapping):
+            found |= keywords_in([*value.values()])
+        elif keyword in SCHEMAS:
+            found |= keywords_in(value)
+    return found
 
 
 def adapt_schema(schema: Schema) -> Schema:
@@ -41,7 +71,7 @@ def _adapt_list(schemas: Any) -> Any:
 
 
 _ADAPTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    **dict.fromkeys(("properties", "$defs", "definitions", "patternProperties"), _adapt_map),
-    **dict.fromkeys(("items", "prefixItems", "anyOf", "oneOf", "allOf", "additionalProperties"), _adapt_list),
+    **dict.fromkeys(SCHEMA_MAPS, _adapt_map),
+    **dict.fromkeys(SCHEMAS, _adapt_list),
 }
 """Keyword → how to adapt the schemas in it. The names of properties are not keywords."""

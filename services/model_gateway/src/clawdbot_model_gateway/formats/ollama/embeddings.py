@@ -7,28 +7,22 @@ from typing import Any
 
 import orjson
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
-from clawdbot_servicekit.errors import InvalidRequest
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.provider import EmbeddingResult
 from clawdbot_model_gateway.formats.vendor_json import count_in
 
 
-def decode_embeddings(
-    body: bytes, texts: Sequence[str], model: str, dimensions: int | None
-) -> EmbeddingResult:
+def decode_embeddings(body: bytes, texts: Sequence[str], model: str) -> EmbeddingResult:
     """The vectors.
 
     Args:
         body: the response.
         texts: what was asked about.
         model: what was asked for, reported if the response names no model.
-        dimensions: the length that was asked for. Ollama truncates longer vectors, and silently returns
-            shorter ones.
 
     Raises:
         ProtocolViolation: it is not one vector for each text.
-        InvalidRequest: the model's vectors are shorter than was asked for.
     """
     try:
         response = orjson.loads(body)
@@ -37,11 +31,8 @@ def decode_embeddings(
     vectors = response.get("embeddings") if isinstance(response, dict) else None
     if not isinstance(vectors, list) or len(vectors) != len(texts) or not all(map(_is_vector, vectors)):
         raise ProtocolViolation("POST api/embed did not return one vector for each text")
-    lengths = set(map(len, vectors))
-    if len(lengths) > 1:
+    if len(set(map(len, vectors))) > 1:
         raise ProtocolViolation("POST api/embed returned vectors of different lengths")
-    if dimensions is not None and lengths and lengths != {dimensions}:
-        raise InvalidRequest.of("dimensions", f"{model} always returns vectors of length {lengths.pop()}.")
     count, name = count_in(response, "prompt_eval_count"), response.get("model")
     usage = Usage(input_tokens=count, provenance=USAGE_PROVENANCE_REPORTED) if count else Usage()
     return EmbeddingResult(vectors, name if isinstance(name, str) and name else model, usage)

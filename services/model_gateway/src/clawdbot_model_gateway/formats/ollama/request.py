@@ -190,7 +190,9 @@ def _add_provider_options(request: GenerateRequest, body: JsonObject, options: J
     for name, value in to_plain(request.provider_options).items():
         if name in RESERVED_OPTIONS:
             raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway; remove it.")
-        if name != "options":
+        if name == "tools" and isinstance(value, list):
+            body[name] = [*body.get(name, ()), *value]
+        elif name != "options":
             body[name] = value
         elif isinstance(value, dict):
             options.update(value)

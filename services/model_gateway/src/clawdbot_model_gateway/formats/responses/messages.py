@@ -54,7 +54,7 @@ class MessageEncoder:
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
-        self._paths: dict[int, str] = {}
+        self._paths: dict[str, str] = {}
         """Id of an item with reasoning → its path."""
         self.unsupported: list[str] = []
         """Paths of what was left out."""
@@ -86,7 +86,7 @@ class MessageEncoder:
         kept: list[JsonObject] = []
         for item in reversed(items):
             if item.get("type") == "reasoning" and not (kept and _is_assistants(kept[-1])):
-                self.left_out.append(self._paths[id(item)])
+                self.left_out.append(self._paths[item["id"]])
             else:
                 kept.append(item)
         return kept[::-1]
@@ -121,10 +121,11 @@ class MessageEncoder:
 
     def _reasoning(self, path: str, part: Part) -> Iterator[JsonObject]:
         item = thought_signatures.unwrap(part.reasoning.signature, part.reasoning.text)
-        if item is None:
+        # The API refuses an item that comes twice, as in a conversation with two equal replies.
+        if item is None or item["id"] in self._paths:
             self.left_out.append(f"{path}.reasoning")
         else:
-            self._paths[id(item)] = f"{path}.reasoning"
+            self._paths[item["id"]] = f"{path}.reasoning"
             yield item
 
     def _tool_call(self, path: str, part: Part) -> Iterator[JsonObject]:

@@ -153,8 +153,10 @@ class OutputItems:
     def _complete(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
         if item.done:
             return
-        if item.kind in UNSUPPORTED_ITEMS:
+        if item.kind in UNSUPPORTED_ITEMS or data.get("execution") == "client":
             self.unsupported = item.kind
+        elif self.unsupported and item.kind == f"{self.unsupported}_output":
+            self.unsupported = ""  # The vendor has run it after all.
         complete = _COMPLETERS.get(item.kind)
         if complete is not None:
             complete(self, item, data, out)

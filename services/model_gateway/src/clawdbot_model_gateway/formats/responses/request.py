@@ -23,6 +23,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.core.supported_fields import (
+    NOT_SUPPORTED,
     enforce_strict,
     not_supported,
     reasoning_left_out,
@@ -39,12 +40,14 @@ from clawdbot_model_gateway.formats.json_output import (
     native_formats,
 )
 from clawdbot_model_gateway.formats.responses.messages import MessageEncoder
-from clawdbot_model_gateway.formats.tool_schema import input_schema
+from clawdbot_model_gateway.formats.tool_schema import flat_schema
 
 JsonObject = dict[str, Any]
 
 SAMPLING: Final = {"max_tokens": "max_output_tokens", "temperature": "temperature", "top_p": "top_p"}
 """Our field → the API's. It has no stop, seed, top_k and penalties."""
+MIN_OUTPUT_TOKENS: Final = 16
+"""The API refuses a smaller limit."""
 REFUSED_WHEN_REASONING: Final = frozenset({"sampling.temperature", "sampling.top_p"})
 """What a reasoning model refuses, unless the request turns reasoning off."""
 SUPPORTED_FIELDS: Final = frozenset(
@@ -76,6 +79,13 @@ COUNT_FIELDS: Final = frozenset(
 """Fields that POST /responses/input_tokens takes."""
 NON_REASONING_MODELS: Final = re.compile(r"(ft:)?(gpt-3|gpt-4|chatgpt-|gpt-[\w.]+-chat)")
 """Prefixes of the names of models that do not reason. They refuse `reasoning`; all newer models take it."""
+
+
+LEAST_EFFORTS: Final = (
+    (re.compile(r"(ft:)?gpt-5(-mini|-nano)?(-\d{4}|$)"), "minimal"),
+    (re.compile(r"(ft:)?(o\d|codex|gpt-(5(?!\.)|[6-9]|\d\d))"), "low"),
+)
+"""Beginning of the name of models that cannot be told not to reason → the least that they can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +157,9 @@ class RequestEncoder:
         reasons = self._reasons(model)
         if reasons:
             body["include"] = ["reasoning.encrypted_content"]
-        supported = SUPPORTED_FIELDS - self._profile.unsupported - _refused(request, reasons=reasons)
-        self._add_reasoning(request, supported, body, reasons=reasons)
+        effort = _effort(request, model) if reasons else EFFORTS.get(request.sampling.reasoning_effort)
+        supported = SUPPORTED_FIELDS - self._profile.unsupported - _refused(effort, reasons=reasons)
+        self._add_reasoning(effort, supported, body, reasons=reasons)
         self._add_sampling(request, supported, body)
         if request.tools:
             body["tools"] = [_tool(tool, names) for tool in request.tools]
@@ -164,6 +175,11 @@ class RequestEncoder:
             _add_provider_options(options, body)
             unsupported = unsupported + refused
         warnings = warnings_for(request, supported, self._provider)
+        if effort not in (None, EFFORTS.get(request.sampling.reasoning_effort)):
+            warnings += enforce_strict(request, [_least_effort(self._provider, model)])
+        if (body.get("max_output_tokens") or MIN_OUTPUT_TOKENS) < MIN_OUTPUT_TOKENS:
+            body["max_output_tokens"] = MIN_OUTPUT_TOKENS
+            warnings += enforce_strict(request, [_too_few_tokens(self._provider)])
         if unsupported:
             warnings += enforce_strict(request, [not_supported(path, self._provider) for path in unsupported])
         warnings += unsupported_defaults(self._defaults.sampling, request, supported, self._provider)
@@ -176,11 +192,10 @@ class RequestEncoder:
         return not NON_REASONING_MODELS.match(model) if configured is None else configured
 
     def _add_reasoning(
-        self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject, *, reasons: bool
+        self, effort: str | None, supported: AbstractSet[str], body: JsonObject, *, reasons: bool
     ) -> None:
         if not reasons:
             return
-        effort = EFFORTS.get(request.sampling.reasoning_effort)
         effort = effort if "sampling.reasoning_effort" in supported else None
         fields = {"effort": effort, "summary": self._defaults.reasoning_summary}
         reasoning = {name: value for name, value in fields.items() if value}
@@ -195,12 +210,29 @@ class RequestEncoder:
                 body[wire] = value
 
 
-def _refused(request: GenerateRequest, *, reasons: bool) -> AbstractSet[str]:
+def _effort(request: GenerateRequest, model: str) -> str | None:
+    """The effort to ask a model for that reasons."""
     effort = EFFORTS.get(request.sampling.reasoning_effort)
+    if effort != "none":
+        return effort
+    return next((least for names, least in LEAST_EFFORTS if names.match(model)), effort)
+
+
+def _refused(effort: str | None, *, reasons: bool) -> AbstractSet[str]:
     if effort == "none":
         # The default of a model that does not reason. With it, a model that does reason takes all sampling.
         return frozenset()
     return REFUSED_WHEN_REASONING if reasons else frozenset({"sampling.reasoning_effort"})
+
+
+def _least_effort(provider: str, model: str) -> Warning:
+    message = f"{model} of {provider} always reasons: it is asked for as little as it can."
+    return Warning(code=NOT_SUPPORTED, field="sampling.reasoning_effort", message=message)
+
+
+def _too_few_tokens(provider: str) -> Warning:
+    message = f"{provider} takes no limit below {MIN_OUTPUT_TOKENS} tokens, so that this is the limit."
+    return Warning(code=NOT_SUPPORTED, field="sampling.max_tokens", message=message)
 
 
 def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
@@ -208,7 +240,7 @@ def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
         "type": "function",
         "name": names.to_wire(tool.name),
         "description": tool.description,
-        "parameters": input_schema(tool),
+        "parameters": flat_schema(tool),
         # The API's default is true, which refuses every schema with an optional argument.
         "strict": False,
     }
