@@ -16,8 +16,9 @@ from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
 _SIGN_OF_LIFE: Final = re.compile(
-    rb"[^\w{}]*|:.*|\W*(\w+[ _-])?(ping|pong|heart[ _-]?beat|(keep[ _-]?)?alive|processing|working|waiting"
-    rb"|queued?|no-?op|tick|undefined|none|null)\W*",
+    rb"[^\w{}]*|:.*|\d+[-:/]\d[\d\s.,:/+TZ-]*|\W*(\w+[ _-])?(ping|pong|heart[ _-]?beat|(keep[ _-]?)?alive"
+    rb"|processing|working|waiting|thinking|queued?|no-?op|tick|undefined|none|null|ok|open|connected|ready"
+    rb"|hello|start(ed|ing)?|begin|status|progress)\W*",
     re.IGNORECASE | re.DOTALL,
 )
 """Names of events, and records, that only keep the connection alive."""
