@@ -187,6 +187,13 @@ async def test_calls_that_come_once_more_are_not_doubled(tmp_path, given):
     assert (calls(reply), finish(reply)) == ([ONE, TWO], "TOOL_CALLS")
 
 
+@pytest.mark.parametrize("odd", [7, 1.5, True, "clock_now", ["clock_now"], {"0": {}}])
+async def test_calls_that_are_none_are_a_model_error_beside_the_text(tmp_path, odd):
+    records = [chunk({"content": "Wait."}), chunk({"tool_calls": odd}), chunk({}, "tool_calls")]
+    reply = await reply_to(tmp_path, "stream", Answer([sse(*records)]))
+    assert (text(reply), calls(reply), finish(reply)) == ("Wait.", [], "MODEL_ERROR")
+
+
 async def test_two_calls_of_one_tool_stay_two(tmp_path):
     given = [call(0, None, "clock_now", json.dumps({"zone": each})) for each in ("UTC", "CET")]
     records = [chunk({"tool_calls": [each]}) for each in given]

@@ -171,7 +171,8 @@ class ResponseDecoder(ReplyDecoder):
             self._add_text(refusal, out)
         calls = delta.get("tool_calls")
         if calls:
-            whole = whole or (len(calls) > 1 and self._calls.are_repeated_in(calls))
+            several = isinstance(calls, list) and len(calls) > 1
+            whole = whole or (several and self._calls.are_repeated_in(calls))
             (self._calls.add_whole if whole else self._calls.add)(calls, out)
         elif delta.get("function_call"):
             # The predecessor of tool calls: one call, without an id.
