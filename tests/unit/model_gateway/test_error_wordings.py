@@ -145,6 +145,10 @@ def test_other_limits_are_no_matter_of_the_context(message, status, kind):
             "error_type": "validation",
         },
         {"detail": "prompt is too long"},
+        {"error": "invalid_request", "error_description": "prompt is too long"},
+        {"description": "prompt is too long"},
+        {"fault": {"faultstring": "prompt is too long"}},
+        {"error": {"message": "no", "details": [{"code": "context_length_exceeded"}]}},
         {"detail": [{"loc": ["body", "messages"], "msg": "Input is too long", "input": "…"}]},
         {
             "error": {
@@ -164,6 +168,14 @@ def test_other_limits_are_no_matter_of_the_context(message, status, kind):
 )
 def test_the_wording_is_found_in_every_form_of_an_error(body):
     assert type(error_of(400, body)) is ContextTooLong
+
+
+@pytest.mark.parametrize(
+    "frame", ["data: {}\n\n", "event: error\ndata: {}\n\ndata: [DONE]\n\n", "error: {}\n\n"]
+)
+def test_an_error_may_come_as_an_event(frame):
+    body = frame.replace("{}", '{"error": {"code": "insufficient_quota", "message": "no"}}', 1)
+    assert type(ERRORS.from_response(429, body.encode(), {})) is QuotaExhausted
 
 
 def test_what_we_sent_is_not_taken_for_the_vendors_words():
