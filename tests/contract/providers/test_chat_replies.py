@@ -59,6 +59,14 @@ async def test_content_that_a_server_has_parsed_is_not_lost(tmp_path, content, s
     assert text(await reply_to(tmp_path, "generate", whole(completion({"content": content})))) == said
 
 
+@pytest.mark.parametrize("rpc", RPCS)
+async def test_what_is_said_aloud_is_text(tmp_path, rpc):
+    pieces = [{"audio": {"id": "a", "transcript": each}} for each in ("Good ", "evening.")]
+    message = {"content": None, "audio": {"data": "AAAA", "transcript": "Good evening."}}
+    answer = Answer([sse(*map(chunk, pieces), *END)]) if rpc == "stream" else whole(completion(message))
+    assert text(await reply_to(tmp_path, rpc, answer)) == "Good evening."
+
+
 async def test_pieces_may_be_bare_texts_and_indexes_texts(tmp_path):
     pieces = [{"index": "0", "delta": "Good "}, {"index": "0", "delta": "evening.", "finish_reason": "stop"}]
     reply = await reply_to(tmp_path, "stream", Answer([sse(*({"choices": [each]} for each in pieces))]))
@@ -185,6 +193,20 @@ async def test_calls_that_come_once_more_are_not_doubled(tmp_path, given):
     records = [chunk({"tool_calls": each or everything}) for each in given]
     reply = await reply_to(tmp_path, "stream", Answer([sse(*records, chunk({}, "tool_calls"))]))
     assert (calls(reply), finish(reply)) == ([ONE, TWO], "TOOL_CALLS")
+
+
+async def test_a_call_that_the_vendor_makes_itself_is_left_out(tmp_path):
+    own = {"index": 0, "id": "w", "type": "web_browser", "web_browser": {"input": "tables", "outputs": []}}
+    records = [chunk({"tool_calls": [own]}), chunk({"content": "Yes."}), *END]
+    reply = await reply_to(tmp_path, "stream", Answer([sse(*records)]))
+    assert (text(reply), calls(reply), finish(reply)) == ("Yes.", [], "STOP")
+
+
+@pytest.mark.parametrize("odd", [7, 1.5, True, "clock_now", ["clock_now"], {"0": {}}])
+async def test_calls_that_are_none_are_a_model_error_beside_the_text(tmp_path, odd):
+    records = [chunk({"content": "Wait."}), chunk({"tool_calls": odd}), chunk({}, "tool_calls")]
+    reply = await reply_to(tmp_path, "stream", Answer([sse(*records)]))
+    assert (text(reply), calls(reply), finish(reply)) == ("Wait.", [], "MODEL_ERROR")
 
 
 async def test_two_calls_of_one_tool_stay_two(tmp_path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import pytest
 from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.formats.think_tags import EVIDENCE, go_opens_thought, jinja_opens_thought
 
 from tests.support import fake_ollama
-from tests.support.fake_openai import Answer, sse, text_chunks
+from tests.support.fake_openai import Answer, chunk, completion, sse, text_chunks, whole
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
 from tests.support.wires import RPCS, WIRES, answer, labelled, parts, replies, served, text
@@ -171,3 +173,45 @@ def test_what_a_jinja_template_says(template, opens):
 )
 def test_what_a_go_template_says(template, opens):
     assert go_opens_thought(template) is opens
+
+
+# Thoughts that come twice, and in each other
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+@pytest.mark.parametrize("size", [1, 4, 100])
+async def test_thoughts_that_a_server_sends_apart_and_in_the_text_are_there_once(tmp_path, rpc, size):
+    thought, said = "A guest asks.", "<think>\nA guest asks.\n</think>\n\nGood evening."
+    pieces = [said[at : at + size] for at in range(0, len(said), size)]
+    thoughts = [thought[at : at + size] for at in range(0, len(thought), size)]
+    deltas = [
+        {**({"reasoning_content": a} if a else {}), **({"content": b} if b else {})}
+        for a, b in zip_longest(thoughts, pieces)
+    ]
+    async with served(tmp_path, WIRES["chat"]) as (backend, client):
+        message = {"reasoning_content": thought, "content": said}
+        chunks = [*map(chunk, deltas), chunk({}, "stop")]
+        backend.will(whole(completion(message)) if rpc == "generate" else Answer([sse(*chunks)]))
+        reply = await replies(client, rpc)
+    assert (reasoning(reply), text(reply)) == ("A guest asks.", "Good evening.")
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+@pytest.mark.parametrize("size", [1, 4, 100])
+async def test_a_thought_that_contains_a_first_tag_ends_with_its_own_last_tag(tmp_path, wire, rpc, size):
+    said = "<think>One <think>two</think> three.</think>\n\nGood evening."
+    pieces = [said[at : at + size] for at in range(0, len(said), size)]
+    for _ in range(EVIDENCE + 1):
+        async with served(tmp_path, wire) as (backend, client):
+            backend.will(answer(wire, rpc, wire.text(*pieces), wire.whole(said)))
+            reply = await replies(client, rpc)
+        assert text(reply) == "Good evening."
+        assert "".join(reasoning(reply).split()) == "One<think>twothree."
+
+
+@pytest.mark.parametrize("said", ["The tag </think> closes it.", "`</think>` closes it.", "Yes."])
+async def test_an_answer_after_such_a_thought_may_be_about_the_tag(tmp_path, said):
+    async with served(tmp_path, WIRES["chat"]) as (backend, client):
+        backend.will(Answer([sse(*text_chunks(f"<think>Is <think> meant?</think>{said}"))]))
+        reply = await replies(client, "stream")
+    assert (reasoning(reply), text(reply)) == ("Is <think> meant?", said)

@@ -102,6 +102,10 @@ async def test_the_proxy_of_a_tunnel_never_sees_the_key(tmp_path, monkeypatch, k
         "127.0.0.0/8",
         "10.0.0.0/8, 127.0.0.1/32",
         "x/y,0.0.0.0/0",
+        "127.*",
+        "*.0.0.1.",
+        "[::1] 127.0.0.1",
+        "x.example;127.0.0.1",
     ],
 )
 async def test_hosts_in_no_proxy_are_reached_directly(tmp_path, backend, monkeypatch, names):
@@ -112,6 +116,18 @@ async def test_hosts_in_no_proxy_are_reached_directly(tmp_path, backend, monkeyp
             await served.inside.run(asks(), "generate")
     assert proxy.asked == []
     assert backend.asked
+
+
+@pytest.mark.parametrize(("others", "asked"), [({}, True), ({"NO_PROXY": "127.*"}, False)])
+async def test_a_proxy_for_all_is_asked_where_there_is_no_other(
+    tmp_path, backend, monkeypatch, others, asked
+):
+    async with running_proxy(**{"127_0_0_1": place_of(backend)}) as proxy:
+        for name, value in {"ALL_PROXY": proxy.url, **others}.items():
+            monkeypatch.setenv(name, value)
+        async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
+            await served.inside.run(asks(), "generate")
+    assert bool(proxy.asked) is asked
 
 
 async def test_a_proxy_for_http_is_not_asked_for_https(tmp_path, backend, monkeypatch):

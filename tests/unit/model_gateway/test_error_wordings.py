@@ -6,12 +6,15 @@ import json
 
 import pytest
 from clawdbot_model_gateway.core.errors import (
+    BackendAuth,
     BackendFailed,
     BackendOverloaded,
     ContentFiltered,
     ContextTooLong,
+    FeatureRefused,
     LimitTooSmall,
     MediaRefused,
+    ModelMissing,
     NoEndpoint,
     QuotaExhausted,
     RateLimited,
@@ -97,6 +100,11 @@ def said(message, status=400):
         ("others", "Input validation error: total tokens 9000 exceed model window 8192"),
         ("others", "Your messages have 9000 tokens, which is more than the model supports (8192)."),
         ("others", "Total tokens of image and text exceed max message tokens"),
+        ("others", "Prompt has 40,000 tokens, but the model limit is 32,768"),
+        ("others", "Sequence length of 40000 exceeds maximum of 32768"),
+        ("others", "prompt length (5000) > max context (4096)"),
+        ("others", "tokens in request more than max tokens allowed"),
+        ("others", "Input too large: 50000 tokens; max is 40000"),
         ("one that nobody has seen", "your conversation is larger than the max tokens of this engine"),
     ],
 )
@@ -115,6 +123,8 @@ def test_a_conversation_that_is_too_long_is_recognized_in_each_wording(vendor, m
         ("Invalid 'temperature': decimal above maximum value. Expected a value <= 2", 400, None),
         ("Unknown parameter: 'context_management'", 400, None),
         ("Request exceeds the maximum number of tools (128)", 400, None),
+        ("Invalid input: 90000 for max_tokens, the limit is 8192", 400, None),
+        ("Invalid input: max_completion_tokens 90000 is over the limit of 8192", 400, None),
         ("the server had an error while processing your request", 500, BackendFailed),
     ],
 )
@@ -135,6 +145,10 @@ def test_other_limits_are_no_matter_of_the_context(message, status, kind):
             "error_type": "validation",
         },
         {"detail": "prompt is too long"},
+        {"error": "invalid_request", "error_description": "prompt is too long"},
+        {"description": "prompt is too long"},
+        {"fault": {"faultstring": "prompt is too long"}},
+        {"error": {"message": "no", "details": [{"code": "context_length_exceeded"}]}},
         {"detail": [{"loc": ["body", "messages"], "msg": "Input is too long", "input": "…"}]},
         {
             "error": {
@@ -154,6 +168,14 @@ def test_other_limits_are_no_matter_of_the_context(message, status, kind):
 )
 def test_the_wording_is_found_in_every_form_of_an_error(body):
     assert type(error_of(400, body)) is ContextTooLong
+
+
+@pytest.mark.parametrize(
+    "frame", ["data: {}\n\n", "event: error\ndata: {}\n\ndata: [DONE]\n\n", "error: {}\n\n"]
+)
+def test_an_error_may_come_as_an_event(frame):
+    body = frame.replace("{}", '{"error": {"code": "insufficient_quota", "message": "no"}}', 1)
+    assert type(ERRORS.from_response(429, body.encode(), {})) is QuotaExhausted
 
 
 def test_what_we_sent_is_not_taken_for_the_vendors_words():
@@ -251,6 +273,10 @@ GROQ = "Request too large for model `llama` in organization `org_1` on tokens pe
         ),
         ("Request too large for gpt-4o on tokens per min. Reduce the input.", 429, LimitTooSmall),
         ("Rate limit reached (RPM): Limit: 0, Requested: 1.", 429, LimitTooSmall),
+        ("Requested 42084 tokens, limit 6000 tokens per minute", 429, LimitTooSmall),
+        ("This request (42084 tokens) is larger than your rate limit of 6000 a minute", 429, LimitTooSmall),
+        ("Request exceeds the TPM limit: 42084 > 6000", 429, LimitTooSmall),
+        ("Your request of 420 tokens exceeds what is left of your rate limit of 6000", 429, RateLimited),
         (
             "Rate limit reached (TPM): Limit 30000, Used 73124, Requested 1877. Please try again",
             429,
@@ -268,6 +294,26 @@ def test_a_limit_that_waiting_never_mends_has_no_time_to_retry(message, status, 
     error = error_of(status, {"error": {"message": message, "type": "tokens", "code": code}})
     assert type(error) is kind
     assert hasattr(error, "retry_after") == (kind is RateLimited)
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "kind"),
+    [
+        ("Your account is not active, please check your billing details", 403, QuotaExhausted),
+        ("You have been banned for violating our policies", 403, BackendAuth),
+        ("Your account was deactivated, since it violates our policies", 401, BackendAuth),
+        ("Your organization must be verified to stream this model", 400, BackendAuth),
+        ("The API deployment for this resource does not exist", 404, ModelMissing),
+        ("No models loaded. Please load one in the developer page", 400, ModelMissing),
+        ("LLM Provider NOT provided. Pass in the provider", 400, ModelMissing),
+        ("json_schema is not supported by this model", 400, FeatureRefused),
+        ("Thinking mode does not support this tool_choice", 400, FeatureRefused),
+        ("<400> The tool_choice parameter does not support being set to required", 400, FeatureRefused),
+    ],
+)
+def test_what_another_target_may_answer_is_no_refusal_of_the_request(message, status, kind):
+    assert said(message, status) is kind
+    assert kind.retry_elsewhere
 
 
 def test_a_router_without_a_channel_is_not_overloaded():

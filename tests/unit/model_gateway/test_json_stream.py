@@ -164,6 +164,8 @@ FIRST_END = b"\n\n"
         *(b"event: tick\ndata: x", b"event: heartbeat\ndata: {}", b'data: {"type": "heartbeat"}', b"ping"),
         *(b'data: {"status": "processing"}', b'data: {"event": "queued", "position": 3}', b"data: \0"),
         *(b'data: {"type": "ping", "data": {}}', b'event: ping\ndata: {"type": "ping"}'),
+        *(b"data: connected", b"data: [START]", b"data: ok", b"event: status\ndata: 50%"),
+        *(b"data: 2026-11-30T12:00:00Z", b"data: thinking..."),
         *(b'data: {"heartbeat": true}', b"data: {}", b'data: {"error": null}', b"data: \xef\xbb\xbf", b"\0"),
     ],
 )

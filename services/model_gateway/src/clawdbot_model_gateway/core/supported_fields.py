@@ -42,6 +42,11 @@ def not_supported(field: str, provider: str) -> Warning:
     return Warning(code=NOT_SUPPORTED, field=field, message=f"{provider} does not support this field.")
 
 
+def replaced_by_options(field: str) -> Warning:
+    """The warning about a field of the request that its own provider_options set to something else."""
+    return Warning(code=NOT_SUPPORTED, field=field, message="provider_options set this field as well.")
+
+
 def reasoning_left_out(paths: Sequence[str], provider: str) -> list[Warning]:
     """At most one warning about parts of the conversation.
 

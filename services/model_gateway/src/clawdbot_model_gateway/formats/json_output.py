@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, JsonSchemaFormat
-from clawdbot_servicekit.structs import canonical_json, to_plain
+from clawdbot_servicekit.structs import canonical_json, to_json, to_plain
+from google.protobuf.struct_pb2 import Struct
 
 from clawdbot_model_gateway.core.supported_fields import formats_of
 from clawdbot_model_gateway.formats.chat.tool_names import wire_name
@@ -16,6 +18,11 @@ from clawdbot_model_gateway.formats.strict_schema import close_schema
 
 ASK_FOR_JSON: Final = "Reply with JSON."
 """Added to the instructions where a request for JSON does not mention it."""
+MAX_CACHED_SCHEMAS: Final = 64
+"""Schemas that are remembered as strict mode takes them: each is asked about and then sent, and the same ones
+come with every turn."""
+MAX_CACHED_BYTES: Final = 64 * 1024
+"""Of one of them."""
 
 
 def native_formats(
@@ -30,8 +37,8 @@ def native_formats(
     """
     formats = formats_of(supported)
     if strict_schemas and request.response_format.HasField("json_schema"):
-        schema = close_schema(to_plain(request.response_format.json_schema.schema))
-        return formats if schema is not None else formats - {"json_schema"}
+        closed = _closed_json(request.response_format.json_schema.schema)
+        return formats if closed is not None else formats - {"json_schema"}
     return formats
 
 
@@ -40,12 +47,24 @@ def encode_json_schema(json_schema: JsonSchemaFormat) -> dict[str, Any]:
 
     The schema is closed wherever it can be: what is behind a proxy may refuse it otherwise.
     """
-    schema = to_plain(json_schema.schema)
+    closed = _closed_json(json_schema.schema)
     return {
         "name": wire_name(json_schema.name or "reply"),
-        "schema": orjson.Fragment(canonical_json(close_schema(schema) or schema)),
+        "schema": orjson.Fragment(to_json(json_schema.schema) if closed is None else closed),
         "strict": True,
     }
+
+
+def _closed_json(schema: Struct) -> bytes | None:
+    """The schema as strict mode takes it, as JSON; None if there is none."""
+    serialized = schema.SerializeToString(deterministic=True)
+    return (_close if len(serialized) <= MAX_CACHED_BYTES else _close.__wrapped__)(serialized)
+
+
+@lru_cache(maxsize=MAX_CACHED_SCHEMAS)
+def _close(serialized: bytes) -> bytes | None:
+    closed = close_schema(to_plain(Struct.FromString(serialized)))
+    return None if closed is None else canonical_json(closed)
 
 
 def mentions_json(messages: Iterable[Mapping[str, Any]]) -> bool:

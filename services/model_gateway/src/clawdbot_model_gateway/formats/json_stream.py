@@ -21,6 +21,11 @@ _SIGN_OF_LIFE: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """Names of events, and records, that only keep the connection alive."""
+_GREETING: Final = re.compile(
+    rb"\d+[-:/]\d[\d\s.,:/+TZ-]*|\W*(ok|open|connected|ready|hello|start(ed|ing)?|begin|status|progress|thinking)\W*",
+    re.IGNORECASE,
+)
+"""More of them, where the record is not an object, whose fields may have such names: also a time."""
 MAX_SIGN_FIELDS: Final = 2
 """Fields of an object that only keeps it alive."""
 
@@ -147,11 +152,10 @@ def _is_bare(data: Mapping[str, Any]) -> bool:
 
 def _is_sign_of_life(record: Record, data: Any) -> bool:
     """Whether a record only keeps the connection alive. An object's type says more than its event's name."""
-    is_object = isinstance(data, dict)
-    words = [] if is_object and data.get("type") else [record.name]
-    if is_object:
+    if isinstance(data, dict):
+        words = [] if data.get("type") else [record.name]
         texts = (*data, *(data.get(name) for name in ("type", "object", "event", "status")))
         words += [each.encode("utf-8", "replace") for each in texts if isinstance(each, str)]
-    else:
-        words.append(record.data)
-    return any(each and _SIGN_OF_LIFE.fullmatch(each) for each in words)
+        return any(each and _SIGN_OF_LIFE.fullmatch(each) for each in words)
+    patterns = (_SIGN_OF_LIFE, _GREETING)
+    return any(each and any(p.fullmatch(each) for p in patterns) for each in (record.name, record.data))

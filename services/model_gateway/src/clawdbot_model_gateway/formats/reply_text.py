@@ -59,8 +59,9 @@ class ReplyText:
     """Adds the events of pieces of text and reasoning, without characters that are cut in two."""
 
     __slots__ = (
-        *("_answers", "_closing", "_in_block", "_kept", "_leaks", "_may_open_again", "_opened_in_prompt"),
-        *("_reasoning", "_reasons", "_seeks_lone", "_seen", "_text", "_watches", "found"),
+        *("_answers", "_closing", "_in_block", "_kept", "_leaks", "_may_open_again", "_nested"),
+        *("_opened_in_prompt", "_reasoning", "_reasons", "_repeats", "_seeks_lone", "_seen", "_text"),
+        *("_thoughts", "_watches", "found"),
     )
 
     def __init__(self, think_tags: ThinkTags) -> None:
@@ -82,6 +83,12 @@ class ReplyText:
         """The tag that ends the reasoning in the text; empty outside of it."""
         self._answers = False
         """Whether it is the answer that the tag ends."""
+        self._nested = False
+        """Whether a first tag is inside of the block: then what follows its last tag may end in another."""
+        self._repeats = False
+        """Whether the block is what the server sends as reasoning as well."""
+        self._thoughts: list[str] = []
+        """The reasoning that came apart from the text."""
         self._in_block = False
         """Whether anything was shown of what is between two tags: white space before it belongs to them."""
         self._reasons = think_tags == "open"
@@ -110,8 +117,12 @@ class ReplyText:
         """A piece of the reasoning. A server that takes it out of the text leaves at most bare tags there."""
         text = self._reasoning.add(piece)
         if text or signature:
-            self._leaks = self._leaks or self._watches
-            self._end_watching(out)
+            if self._closing and not (self._opened_in_prompt or self._answers):
+                self._repeats = True
+            else:
+                self._leaks = self._leaks or self._watches
+                self._end_watching(out)
+            self._thoughts.append(text)
             out.append(events.reasoning_delta(text, signature=signature))
 
     def end(self, out: list[Event], *, answered: bool) -> None:
@@ -132,6 +143,8 @@ class ReplyText:
             return
         if self._answers:
             self._stop_watching(out)
+        elif self._repeats:
+            self._end_repetition(out)
         elif rest := self._kept.rstrip():
             self._seen.append(rest)
             out.append(events.reasoning_delta(rest))
@@ -140,10 +153,21 @@ class ReplyText:
             out.append(events.text_delta("".join(self._seen)))
             self.found = "auto"
 
+    def _end_repetition(self, out: list[Event]) -> None:
+        """A block that has not ended is text, unless it is what came as reasoning."""
+        block = "".join(self._seen) + self._kept
+        if block.strip() not in "".join(self._thoughts):
+            out.append(events.text_delta(OPEN_TAG + block))
+
     def _drop_leak(self, out: list[Event]) -> None:
-        """Shows the text, without an empty thought or a last tag at its beginning."""
+        """Shows the text, without a thought or a last tag at its beginning."""
         bare = "".join(self._kept.split())
         if any(each.startswith(bare) and each != bare for each in LEAKS):
+            return
+        if bare.startswith(OPEN_TAG) and not bare.startswith(LEAKS[0]):
+            # MiniMax sends its reasoning in the text, too.
+            self._watches, self._repeats, self._leaks = True, True, False
+            self._take_tags(out)
             return
         text, self._kept = _LEAK.sub("", self._kept), ""
         self._leaks = bare in LEAKS  # White space may follow.
@@ -188,16 +212,20 @@ class ReplyText:
         if not self._in_block:
             self._kept = self._kept.lstrip()
         reasoning, tag, rest = self._kept.partition(self._closing)
-        shown = reasoning if tag else reasoning[: len(reasoning) - _overlap(reasoning, self._closing)]
-        shown = shown.rstrip()
+        held = max(_overlap(reasoning, each) for each in (self._closing, OPEN_TAG))
+        shown = (reasoning if tag else reasoning[: len(reasoning) - held]).rstrip()
+        self._nested = self._nested or (OPEN_TAG in shown and self._closing == LAST_TAG)
         if shown:
             self._in_block = True
-            if self._opened_in_prompt:
+            if self._opened_in_prompt or self._repeats:
                 self._seen.append(shown)
-            out.append(events.text_delta(shown) if self._answers else events.reasoning_delta(shown))
+            if not self._repeats:
+                out.append(events.text_delta(shown) if self._answers else events.reasoning_delta(shown))
         self._kept = rest if tag else reasoning[len(shown) :]
         if tag:
             self._closing, self._opened_in_prompt, self._answers, self._in_block = "", False, False, False
+            self._seeks_lone, self._repeats = self._nested, False
+            self._seen.clear()
         return bool(tag)
 
     def _stop_watching(self, out: list[Event]) -> None:
@@ -241,7 +269,7 @@ class ReplyText:
             self._show(tag, out)
             self._kept = rest
         out.append(events.text_was_reasoning())
-        self.found = "open"
+        self.found = None if self._nested else "open"
         # Another block, or white space, may follow.
         self._seeks_lone, self._watches, self._reasons, self._kept = False, True, True, rest
         self._take_tags(out)

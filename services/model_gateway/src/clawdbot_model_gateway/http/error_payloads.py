@@ -24,6 +24,9 @@ _MESSAGES: Final = (
         "status_msg",
         "reason",
         "title",
+        "error_description",
+        "description",
+        "faultstring",
     ),
     *("error", "errors", "raw"),
 )
@@ -32,13 +35,15 @@ _CODES: Final = ("error_code", "errorcode", "code", "type", "__type", "error_typ
 """Fields that contain a code, in lower case."""
 _INNER: Final = ("details", "innererror", "inner_error")
 """Where Anthropic and Azure have a more specific code."""
-_ENVELOPES: Final = ("error", "base_resp", "x_groq", "response", "errors")
-"""Fields around an error, in lower case: of most; MiniMax, Groq, Tencent, Cloudflare."""
+_ENVELOPES: Final = ("error", "base_resp", "x_groq", "response", "errors", "fault")
+"""Fields around an error, in lower case: of most; MiniMax, Groq, Tencent, Cloudflare, Apigee."""
 _STATUS_FIELDS: Final = ("code", "status", "status_code", "statuscode", "http_status", "http_code")
 _ECHO: Final = re.compile(
     r"[\s,\[]*(['\"](input|body|failed_generation)['\"]\s*:|\binput_value\s*=).*", re.DOTALL
 )
 """Where pydantic, in the words of vLLM and LiteLLM, begins to repeat what was sent, inside the message."""
+_FRAME: Final = re.compile(r"\A(?:(?:event|id|retry)?:[^\n]*\n)*(?:data|error):\s*")
+"""What is around the JSON of an error that comes as an event."""
 _IS_CODE: Final = re.compile(r"[A-Za-z]+(_[A-Za-z]+)+")
 """A message that is nothing but a code."""
 _RAISED: Final = re.compile(r"\blitellm\.(\w{1,40})")
@@ -58,12 +63,12 @@ class VendorError(NamedTuple):
 
 
 def load_error(body: bytes) -> Any:
-    """The JSON in a body, also with a byte order mark, in UTF-16, with NaN or with more after it.
+    """The JSON in a body, also as an event, with a byte order mark, in UTF-16, with NaN or with more behind.
 
     Raises:
         ValueError: it is none.
     """
-    text = body.decode(json.detect_encoding(body), "replace").lstrip()
+    text = _FRAME.sub("", body.decode(json.detect_encoding(body), "replace").lstrip())
     return json.JSONDecoder(strict=False).raw_decode(text)[0]
 
 
@@ -141,7 +146,7 @@ def _fields(value: Any) -> dict[str, Any]:
 def _codes(value: Any) -> Iterator[str]:
     fields = _fields(value)
     for name in _INNER:
-        if inner := _fields(fields.get(name)):
+        if inner := _fields(_unwrapped(fields.get(name))):
             yield from _codes(inner)
     for name in _CODES:
         code = fields.get(name)

@@ -37,6 +37,7 @@ CONTEXT_WORDINGS: Final[Mapping[str, str]] = {
     "Anthropic, Zhipu, Ollama": r"(prompt|context) (is )?too (long|large)",
     "Bedrock, Replicate, Moonshot, Baidu": (
         r"(input|prompt|request|conversation|messages?)( text)?( tokens?)?( length)?( is| are)? too long"
+        r"|\binput (is )?too large"
         r"|expected maxlength: \d{4,}"
     ),
     "Gemini": r"token count.{0,40}exceeds the maximum",
@@ -76,11 +77,16 @@ CONTEXT_WORDINGS: Final[Mapping[str, str]] = {
         r"上下文(长度|窗口)|(输入|长度|token|上下文).{0,12}(超过|超出|超限|过长)|(超过|超出).{0,12}(长度|上下文|token)"
         r"|(输入|内容|请求|文本|对话|消息|prompt|token).{0,12}超长"
     ),
+    "others, by two numbers": (
+        r"\b(prompt|input|messages?|conversation|sequence|context)\b(?!.{0,80}max_(completion_|output_)?tokens)"
+        r".{0,40}\b[\d,]{4,}\b.{0,40}(limit|max(imum)?|at most|up to|>|<=)( \w+)? ?\(?[\d,]{3,}"
+    ),
     "others, in tokens": (
         r"\d+ tokens?\b.{0,40}(too (long|large|many)|more than|over the).{0,60}(model|max|limit|supports?)"
         r"|(?<!max_)(?<!output_)(?<!completion_)tokens?\b.{0,40}"
         r"\bexceeds?.{0,30}(model|window|max(imum)? (message|input|prompt))"
         r"|reduce (your|the) (prompt|input|conversation)"
+        r"|\btokens in (the |your |this )?(request|prompt|messages?|input)\b.{0,40}(more|greater|larger) than"
         r"|exceed\w* the max(imum)? number of (input |prompt )?tokens"
     ),
     "others": (
@@ -118,10 +124,10 @@ FEATURE_WORDINGS: Final = (
     r"(not|n't) support (the use of )?(\w+ )?(tools?|function.?call\w*|tool.?(use|choice|call\w*))\b",
     r"\b(tools?|function.?calling|tool.?(use|choice|calling))['\"`]? (parameter )?(is|are) not supported",
     r"function.?calling is not enabled|function.?calling with a response mime type",
-    r"\btool_choice\b.{0,60}\b(incompatible|forces)\b",
+    r"\btool_choice\b.{0,60}\b(incompatible|forces|not support (being )?set)\b",
     r"tool choice requires --",  # vLLM, started without it
     r"(not|n't) support (\w+ )?['`\"]?(json.?schema|response.?format|structured outputs?)\b",
-    r"\b(response.?format|structured outputs?)\b.{0,30}\b(is|are) not supported (by|with|for) th(is|e) model",
+    r"\b(json.?schema|response.?format|structured outputs?)\b.{0,30} not supported (by|with|for) th\w+ model",
     r"\bresponse.?format\b.{0,30}\bis unavailable",
 )
 """How vendors say that this model lacks what others have."""
@@ -135,6 +141,8 @@ MODEL_WORDINGS: Final = (
     r"\bmodel\b.{0,100}\breached its end of life",
     r"\bmodels/\S{1,100} is not found|not found for account",  # Gemini, NVIDIA
     r"(n.t|not) have access to (the |this )?model\b",
+    r"\bno models? (is |are )?loaded|\bmodel is not loaded|\bdeployment\b.{0,60}does not exist",
+    r"llm provider not provided",  # LiteLLM
     r"has not activated the model|on-demand throughput isn.t supported",  # Ark, Bedrock
     r"模型.{0,40}(不存在|已下线|未开通|不可用)|(没有|无).{0,4}该模型",
 )
@@ -149,7 +157,7 @@ QUOTA_WORDINGS: Final = (
     r"\bapi usage limits?\b|key limit exceeded|allocated quota exceeded|inference limit",
     r"(monthly|weekly|included|free) (usage|spend(ing)?|credits?|quota)\b.{0,20}\b(limit|exceeded|used)",
     r"budget (has been |was |is )?exceeded|exceeded (your |the |its )?budget|(spending|spend) (limit|cap)",
-    r"account\b.{0,60}\bis suspended|account (is not|is) in good standing",
+    r"account\b.{0,60}\bis (suspended|not active)|account (is not|is) in good standing|\bbilling details\b",
     r"余额不足|欠费|额度不足|额度已|充值|余额.{0,8}(用尽|耗尽)",
 )
 """How vendors say that the account has nothing left."""
@@ -191,6 +199,14 @@ def _any(patterns: Iterable[str]) -> re.Pattern[str]:
 WORDINGS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
     (re.compile(rf"^an html page.*({_CHALLENGE})"), ProtocolViolation),
     (_any(ROUTER_WORDINGS), NoEndpoint),
+    # Before the filter's, since they speak of its policies: the account is out, and not the conversation.
+    (
+        re.compile(
+            r"\b(account|organi[sz]ation|project)\b.{0,40}\b(banned|deactivated|disabled|must be verified)\b"
+            r"|\byou( have|.ve) been banned\b|\byour? (access|account)\b.{0,20}\bterminated\b"
+        ),
+        BackendAuth,
+    ),
     (_any(FILTER_WORDINGS), ContentFiltered),
     (
         # Only without the words of a rate limit anywhere.
@@ -245,8 +261,17 @@ the message says more than the status."""
 MAX_READ_CHARACTERS: Final = 2000
 """Characters of a message that are read: what comes later is what we sent."""
 
-_LIMIT: Final = re.compile(r"\blimit:?\s*([\d,]+).{0,60}?\brequested:?\s*([\d,]+)", re.DOTALL)
-"""OpenAI, Groq, Cerebras: "Limit 6000, Requested 42084"."""
+_LIMITS: Final = (
+    re.compile(r"\blimit:?\s*(?P<limit>[\d,]+).{0,60}?\brequested:?\s*(?P<asked>[\d,]+)", re.DOTALL),
+    re.compile(r"\brequested:?\s*(?P<asked>[\d,]+)\b.{0,40}?\blimit:?\s*(?P<limit>[\d,]+)", re.DOTALL),
+    re.compile(
+        r"\brequest\b.{0,20}?\b(?P<asked>[\d,]{3,})( tokens?)?\W{0,3}"
+        r"(is |are |>|exceed\w*|larger|more|greater).{0,60}?(?P<limit>[\d,]{3,})",
+        re.DOTALL,
+    ),
+    re.compile(r"\blimit\b\D{0,20}(?P<asked>[\d,]{3,})( tokens?)? ?> ?(?P<limit>[\d,]{3,})"),
+)
+"""OpenAI, Groq, Cerebras: "Limit 6000, Requested 42084"; others in the other order, and in a sentence."""
 
 
 def class_of_wording(status: int, text: str) -> ErrorClass | None:
@@ -268,8 +293,11 @@ def never_fits(text: str) -> bool:
     lower = text[:MAX_READ_CHARACTERS].lower()
     if not re.search(_RATE, lower):
         return False
-    found = _LIMIT.search(lower)
+    found = next(filter(None, (each.search(lower) for each in _LIMITS)), None)
     if found is None:
         return "request too large for" in lower
-    limit, requested = (int(each.replace(",", "") or 0) for each in found.groups())
-    return requested > limit
+    return _number(found["asked"]) > _number(found["limit"])
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", "") or 0)

@@ -40,11 +40,12 @@ _HTTP_DATE: Final = r"\d\d [a-z]{3} \d{4} \d\d:\d\d:\d\d gmt"
 _ONE: Final = re.compile(r"\b(?:an?|one) (?=(?:second|minute|hour|day)\b)")
 _LEAD: Final = (
     r"(?:try(?:ing)?(?: \w{1,20}){0,3} again|retry(?:ing)?|\bwait|\bresets?|\brenews?|\brefresh(?:es)?"
-    r"|\bavailable|cool-?down)"
+    r"|\bavailable|cool-?down|\bback(?:ing)?[ -]?off|\ballowed|\banother (?:request|call|attempt))"
 )
 """What comes before a time to wait."""
 _PROSE: Final = re.compile(
     rf"{_LEAD}[^\d]{{0,40}}?(?P<when>{_TIMESTAMP}|{_HTTP_DATE}|{_DURATION})|(?P<chinese>{_DURATION})\s?(?:之?后|以后)"
+    rf"|\bafter (?P<after>{_DURATION})(?=[^.]{{0,30}}\b(?:try|retry)\b)"
 )
 _BARE: Final = re.compile(
     r"retry[ _-]?after(?:[ _-]?(?P<unit>ms))?\W{0,4}"
@@ -126,7 +127,7 @@ def _of_header(headers: Mapping[str, str], now: float) -> float | None:
 def _of_prose(text: str, now: float) -> Iterator[float | None]:
     text = _ONE.sub("1 ", text)
     for found in _PROSE.finditer(text):
-        yield _time_in(found["when"] or found["chinese"], now)
+        yield _time_in(found["when"] or found["chinese"] or found["after"], now)
     for found in _BARE.finditer(text):
         yield float(found["number"].replace(",", ".")) * _UNITS[found["unit"] or "s"]
 

@@ -31,6 +31,7 @@ from clawdbot_model_gateway.core.supported_fields import (
     enforce_strict,
     not_supported,
     reasoning_left_out,
+    replaced_by_options,
     split_options,
     unsupported_defaults,
     warnings_for,
@@ -53,6 +54,7 @@ from clawdbot_model_gateway.formats.json_output import (
     native_formats,
 )
 from clawdbot_model_gateway.formats.tool_schema import input_schema_json
+from clawdbot_model_gateway.formats.vendor_json import as_object
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
 JsonObject = dict[str, Any]
@@ -75,10 +77,14 @@ SUPPORTED_FIELDS: Final = frozenset(
 """What the API has a field for. Not logprobs: our reply has no field for them."""
 
 OPTION_PATHS: Final = {
+    **dict.fromkeys(("max_tokens", "max_completion_tokens"), "sampling.max_tokens"),
+    **dict.fromkeys(("logprobs", "top_logprobs"), "sampling.logprobs"),
     "tool_choice": "tool_choice",
     "parallel_tool_calls": "tool_choice.disable_parallel",
 }
-"""The API's name → the path of our field, besides those of sampling."""
+"""The API's name → the path of our field, besides those of sampling that have the same name."""
+FORMAT_TYPES: Final = {"json_object": "response_format.json", "json_schema": "response_format.json_schema"}
+"""The type of the option `response_format` → the path of our field."""
 RESERVED_OPTIONS: Final = frozenset({"messages", "model", "n", "stream", "stream_options"})
 """Fields that provider_options may not set: they decide what the response looks like."""
 
@@ -121,10 +127,7 @@ class RequestEncoder:
         self._defaults = defaults
         self._supported = SUPPORTED_FIELDS - profile.unsupported
         self._reasoning_models = re.compile(profile.reasoning_models or r"(?!)")
-        self._option_paths = {
-            **{self._wire_name(name): f"sampling.{name}" for name in SAMPLING},
-            **OPTION_PATHS,
-        }
+        self._option_paths = {**{name: f"sampling.{name}" for name in SAMPLING}, **OPTION_PATHS}
         self._tools: dict[bytes, bytes] = {}
 
     def native_formats(self, request: GenerateRequest) -> frozenset[str]:
@@ -144,7 +147,7 @@ class RequestEncoder:
         supported = self._supported_by(request, model)
         thinking_off = self._thinking_off(request, model)
         body: JsonObject = {"model": model, **self._default_fields(supported), **thinking_off}
-        repairs, refused = Repairs(), list[str]()
+        repairs, refused, replaced = Repairs(), list[str](), list[str]()
         prepared = with_question(prepare(request.messages, repairs))
         if self._profile.user_first:
             prepared = with_first_words(prepared)
@@ -161,9 +164,7 @@ class RequestEncoder:
         if request.HasField("response_format"):
             self._add_response_format(request.response_format, body)
         if request.HasField("provider_options"):
-            options = dict(_provider_options(request))
-            options, refused_options = split_options(options, self._option_paths, supported)
-            body.update(options)
+            refused_options, replaced = self._add_options(request, supported, body)
             refused += refused_options
         if stream:
             body["stream"] = True
@@ -173,6 +174,7 @@ class RequestEncoder:
         refused += messages.unsupported
         if refused:
             warnings += enforce_strict(request, [not_supported(path, self._provider) for path in refused])
+        warnings += enforce_strict(request, [replaced_by_options(path) for path in replaced])
         warnings += unsupported_defaults(self._defaults.sampling, request, supported, self._provider)
         warnings += reasoning_left_out(messages.left_out, self._provider)
         warnings += repairs.warnings()
@@ -233,6 +235,27 @@ class RequestEncoder:
                 body[self._wire_name(name)] = value
         return refused
 
+    def _add_options(
+        self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject
+    ) -> tuple[list[str], list[str]]:
+        """Returns the paths of options that the vendor does not take, and of fields that others replace."""
+        form = as_object(to_plain(request.provider_options).get("response_format")).get("type")
+        paths = {**self._option_paths, "response_format": FORMAT_TYPES.get(str(form), "response_format.text")}
+        options, refused = split_options(
+            dict(_provider_options(request)), paths, {*supported, "response_format.text"}
+        )
+        if isinstance(options.get("tools"), list):
+            # Such as the vendor's own, which join the request's.
+            body["tools"] = options["tools"] = [*body.get("tools", ()), *options["tools"]]
+        own, replaced = _own_fields(request), list[str]()
+        for name, value in options.items():
+            path = paths.get(name, "")
+            field = self._wire_name("max_tokens") if path == "sampling.max_tokens" else name
+            if body.pop(field, value) != value and path in own:
+                replaced.append(own[path])
+        body.update(options)
+        return refused, replaced
+
     def _tool(self, tool: ToolSpec, names: ToolNames) -> bytes:
         wire = names.to_wire(tool.name)
         key = wire.encode() + b"\0" + tool.SerializeToString(deterministic=True)
@@ -277,6 +300,17 @@ def _ask_for_json(messages: list[JsonObject]) -> None:
         first["content"] += f"\n\n{ASK_FOR_JSON}"
     else:
         messages.insert(0, {"role": "system", "content": ASK_FOR_JSON})
+
+
+def _own_fields(request: GenerateRequest) -> dict[str, str]:
+    """Path of a field that options can set → path of what the request itself sets there."""
+    own = {path: path for each, _ in request.sampling.ListFields() for path in [f"sampling.{each.name}"]}
+    if request.HasField("tool_choice"):
+        own |= {path: path for path in ("tool_choice", "tool_choice.disable_parallel")}
+    if request.HasField("response_format"):
+        kind = request.response_format.WhichOneof("format")
+        own |= dict.fromkeys((*FORMAT_TYPES.values(), "response_format.text"), f"response_format.{kind}")
+    return own
 
 
 def _provider_options(request: GenerateRequest) -> Iterator[tuple[str, Any]]:

@@ -157,6 +157,8 @@ class ResponseDecoder(ReplyDecoder):
         if reasoning := _reasoning(delta):
             self._add_reasoning(reasoning, out)
         content = delta.get("content")
+        if content is None and "audio" in delta:
+            content = as_object(delta["audio"]).get("transcript")
         if isinstance(content, str):
             if content:
                 self._said.append(content)
@@ -169,9 +171,14 @@ class ResponseDecoder(ReplyDecoder):
         if refusal:
             self._refused = True
             self._add_text(refusal, out)
+        if "tool_calls" in delta or "function_call" in delta:
+            self._add_calls(delta, out, whole=whole)
+
+    def _add_calls(self, delta: dict[str, Any], out: list[Event], *, whole: bool) -> None:
         calls = delta.get("tool_calls")
         if calls:
-            whole = whole or (len(calls) > 1 and self._calls.are_repeated_in(calls))
+            several = isinstance(calls, list) and len(calls) > 1
+            whole = whole or (several and self._calls.are_repeated_in(calls))
             (self._calls.add_whole if whole else self._calls.add)(calls, out)
         elif delta.get("function_call"):
             # The predecessor of tool calls: one call, without an id.

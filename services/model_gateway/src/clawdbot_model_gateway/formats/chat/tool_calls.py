@@ -27,6 +27,8 @@ from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly
 
 ARGUMENTS: Final = ("arguments", "parameters", "input", "args")
 """Fields of the arguments: OpenAI's, and of servers that pass on what other APIs or the models write."""
+CALL_FIELDS: Final = frozenset({"function", "name", *ARGUMENTS})
+"""Fields of which a caller's call has at least one."""
 
 
 class _PartialCall:
@@ -268,9 +270,17 @@ class ToolCallAccumulator:
 
 
 def _objects(values: Any) -> list[dict[str, Any]]:
-    """The objects of a list. Some servers send a lone call without one."""
+    """The calls in a list, or pieces of them. Some servers send a lone call without a list.
+
+    Those of tools that the vendor runs itself name another type, and no function (Zhipu's web_browser).
+    """
     values = values if isinstance(values, list) else [values]
-    return [each for each in values if isinstance(each, dict)]
+    return [each for each in values if isinstance(each, dict) and not _is_vendors_own(each)]
+
+
+def _is_vendors_own(call: dict[str, Any]) -> bool:
+    kind = call.get("type")
+    return kind not in (None, "", "function") and isinstance(kind, str) and CALL_FIELDS.isdisjoint(call)
 
 
 def _read(fragment: dict[str, Any]) -> tuple[str, str, str]:
