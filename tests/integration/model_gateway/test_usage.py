@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import grpc.aio
 import pytest
@@ -14,6 +15,9 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed
+from clawdbot_model_gateway.core.limits import accounting
+from clawdbot_model_gateway.core.limits.usage_ledger import UsageQuery
+from clawdbot_model_gateway.stores.sqlite.usage_ledger import SqliteUsageLedger
 from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.cached_gateway import BYPASS, USE, ask, cached, costs
@@ -110,6 +114,25 @@ async def test_a_call_that_two_share_is_paid_once(tmp_path):
         await asyncio.gather(*calls)
         requests, used = (await usage_of(served))["a/m"]
     assert (requests, used.cost_micros) == (2, round(COST))
+
+
+async def test_what_a_call_has_used_is_written_as_soon_as_it_has_ended(tmp_path, monkeypatch):
+    """And not once a second: a kill soon after it does not lose it."""
+    monkeypatch.setattr(accounting, "INTERVAL", 3600.0)
+    today = UsageQuery("2000-01-01", "9999-12-31")
+    async with priced(tmp_path) as (served, _):
+        ledger = SqliteUsageLedger(tmp_path / "model_gateway")
+
+        async def has(calls: int) -> bool:
+            return [counts[0] for counts in (await ledger.totals(today)).values()] == [calls]
+
+        await ledger.start()
+        try:
+            for calls in (1, 2):
+                await ask(served, asks(model="chat", cache=BYPASS))
+                await until(partial(has, calls))
+        finally:
+            await ledger.stop()
 
 
 async def test_a_stream_that_breaks_off_is_priced_by_what_is_known(tmp_path):

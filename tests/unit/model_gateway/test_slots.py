@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 
 import pytest
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.errors import ModelError
-from clawdbot_model_gateway.core.scheduling.scheduler import QueueLimits, Scheduler
+from clawdbot_model_gateway.core.scheduling.scheduler import MIN_TIMES, QueueLimits, Scheduler
 from clawdbot_servicekit import deadline
 
+from tests.support.conditions import until
 from tests.support.generate_requests import asks
 from tests.support.scripted_provider import FakeProvider
 
@@ -24,12 +26,18 @@ def backend(slots=1, **queue):
     )
 
 
-async def hold(one, release, entered=None):
+async def hold(one, release, entered=None, expires_at=math.inf):
     """Keeps a slot until it is released."""
-    async with one.slot(asks()):
+    async with one.slot(asks(), expires_at=expires_at):
         if entered is not None:
             entered.set()
         await release.wait()
+
+
+def no_time():
+    release = asyncio.Event()
+    release.set()
+    return release
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -50,6 +58,26 @@ async def test_a_waiter_that_is_cancelled_as_its_turn_comes_passes_the_slot_on(t
         await asyncio.gather(first, second, third, return_exceptions=True)
         assert second.cancelled()
         assert (one.in_flight, one.scheduler.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_how_long_slots_are_held_says_nothing_while_the_event_loop_is_busy(busy):
+    """As it is while thousands of calls arrive: none of them is refused for the time that this takes."""
+    one = backend()
+    for _ in range(MIN_TIMES):
+        async with one.slot(asks()):
+            waiting = asyncio.create_task(hold(one, no_time()))
+            await until(lambda: one.scheduler.waiting)
+            if busy:
+                time.sleep(0.1)  # noqa: ASYNC251 - blocks the event loop, which is the point
+            else:
+                await asyncio.sleep(0.1)
+        await waiting
+    async with one.slot(asks()):
+        hurried = asyncio.create_task(hold(one, no_time(), expires_at=time.monotonic() + 0.01))
+        await asyncio.sleep(0)
+        assert hurried.done() is not busy
+    await asyncio.gather(hurried, return_exceptions=True)
 
 
 async def test_random_callers_leave_every_slot_free():

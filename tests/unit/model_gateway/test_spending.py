@@ -41,3 +41,12 @@ def test_cached_tokens_are_part_of_the_input():
 def test_the_estimate_is_that_of_the_request():
     request = asks("a question of some length")
     assert Spending().usage(request, TokenEstimator()).input_tokens == estimate_input(request)
+
+
+def test_the_input_is_estimated_once_for_a_call_that_is_looked_at_as_it_runs():
+    spending = Spending()
+    spending.input_tokens = estimate = Mock(return_value=7)
+    for _ in range(3):
+        assert spending.usage(asks(), TokenEstimator()).input_tokens == 7
+    assert spending.estimate(asks(), TokenEstimator()).input_tokens == 7
+    estimate.assert_called_once_with()

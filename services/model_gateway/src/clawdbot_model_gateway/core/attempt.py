@@ -30,7 +30,7 @@ from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices, price_of
 from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.core.spending import Reserve, Spending, as_cached
-from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage, with_estimates
+from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, with_estimates
 
 log = structlog.get_logger(__name__)
 
@@ -247,7 +247,7 @@ class Attempt:
             elif kind == "finished":
                 self.outcome = FINISH_REASONS.get(event.finished.finish_reason, INTERNAL)
                 if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
-                    estimate = estimate_usage(self.request, self._output.tokens)
+                    estimate = self.spending.estimate(self.request, self._output)
                     self.usage = as_cached(estimate) if self.free else self.priced(estimate)
                     yield usage(self.usage)
             yield event

@@ -32,6 +32,7 @@ from clawdbot_model_gateway.core.errors import (
 from clawdbot_model_gateway.core.failures.circuit_breaker import CircuitBreaker
 from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.limits.prices import Prices
+from clawdbot_model_gateway.core.loop_lateness import LoopLateness
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing.peak_ewma import FAILURES, PeakEwma
 from clawdbot_model_gateway.core.routing.routing_table import ANY_MODEL
@@ -48,6 +49,9 @@ SILENCE: Final = 10.0
 time says little: its caller may have asked for the impossible."""
 MAX_REST: Final = 60.0
 """Seconds that a backend is left alone at its own request: what it asks for may be due to a single model."""
+MAX_LATE: Final = 0.25
+"""Part of the time for which a slot is held that the event loop may have been late. Otherwise it says little
+about the backend."""
 POLL_INTERVAL: Final = 0.005
 """Seconds after which requests that wait ask again for a slot that other processes share."""
 
@@ -94,7 +98,12 @@ class Backend:
     """How long it is waited for, and how often it is asked again."""
     rests_until: float = 0.0
     """Until when it has asked to be left alone (time.monotonic), by Retry-After or the like."""
+    lateness: LoopLateness = field(init=False)
+    """Of the event loop, while requests wait."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.lateness = LoopLateness(lambda: self.scheduler.waiting > 0)
 
     def slot(
         self,
@@ -242,6 +251,7 @@ class Slot:
         "_expires_at",
         "_judged",
         "_last_resort",
+        "_late",
         "_permit",
         "_request",
         "_waited",
@@ -264,7 +274,7 @@ class Slot:
         self._last_resort = last_resort
         self._judged = judged
         self._breaker = backend.breaker if judged else None
-        self._began_at = self._waited = 0.0
+        self._began_at = self._late = self._waited = 0.0
         self._permit = 0
 
     @property
@@ -288,6 +298,7 @@ class Slot:
                     breaker.leave(self._permit, error)
                 raise
         self._began_at = time.monotonic()
+        self._late = self._backend.lateness.seconds
         return self._backend.provider
 
     async def __aexit__(
@@ -298,7 +309,9 @@ class Slot:
             first_content -= self._waited
         if self._judged:
             self._judge(error, first_content)
-        self._backend.scheduler.leave(self._began_at, error, first_content)
+        late = self._backend.lateness.seconds - self._late
+        is_typical = late <= MAX_LATE * (time.monotonic() - self._began_at)
+        self._backend.scheduler.leave(self._began_at, error, first_content, is_typical=is_typical)
 
     def _judge(self, error: BaseException | None, first_content: float | None) -> None:
         """Notes what the request says about the backend."""
@@ -341,6 +354,7 @@ class Slot:
         )
         timer = loop.call_later(waiter.expires_at - now, scheduler.expire, waiter)
         self._backend.poll_shared_slots()
+        self._backend.lateness.watch()
         try:
             await turn
             if self._breaker is not None:

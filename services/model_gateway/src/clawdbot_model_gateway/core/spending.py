@@ -55,16 +55,20 @@ class Spending:
         """The usage of a reply that was broken off, of which this much arrived."""
         reported = self.reported
         if reported is None or not (reported.input_tokens or reported.output_tokens):
-            return Usage(
-                input_tokens=self.estimated_input(request),
-                output_tokens=output.tokens,
-                provenance=USAGE_PROVENANCE_ESTIMATED,
-            )
+            return self.estimate(request, output)
         usage = Usage()
         usage.CopyFrom(reported)
         usage.output_tokens = max(usage.output_tokens, output.tokens)
         usage.provenance = USAGE_PROVENANCE_PARTIAL
         return with_estimates(usage, partial(self.estimated_input, request), output)
+
+    def estimate(self, request: GenerateRequest, output: TokenEstimator) -> Usage:
+        """The usage of a reply of which the backend has reported none."""
+        return Usage(
+            input_tokens=self.estimated_input(request),
+            output_tokens=output.tokens,
+            provenance=USAGE_PROVENANCE_ESTIMATED,
+        )
 
     def estimated_input(self, request: GenerateRequest) -> int:
         """The estimated tokens of its input. A running call is looked at every second, so they are kept."""

@@ -1,4 +1,4 @@
-"""Runs what limits and usage need in the background, once a second."""
+"""Writes what limits and usage count, in the background: soon after a call, and once a second."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from clawdbot_model_gateway.core.limits.usage_meter import DAY, UsageMeter, utc_
 
 log = structlog.get_logger(__name__)
 
+MIN_INTERVAL: Final = 0.2
+"""Seconds between two flushes while calls end: what a process that is killed loses at most."""
 INTERVAL: Final = 1.0
-"""Seconds between two flushes: what a process that is killed loses at most."""
+"""Seconds between two flushes while none does."""
 FORGET_INTERVAL: Final = 3600.0
 """Seconds between two removals of old days."""
 STOP_TIMEOUT: Final = 5.0
@@ -55,6 +57,7 @@ class Accounting:
         if self._task is not None:
             # Not cancelled at once: what is being written would be written again.
             self._stopping.set()
+            self._meter.news.set()
             await asyncio.wait([self._task], timeout=STOP_TIMEOUT)
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -65,14 +68,21 @@ class Accounting:
     async def _run(self) -> None:
         forget_at = 0.0
         while not self._stopping.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL):
-                    await self._stopping.wait()
+            await self._pause(self._stopping, MIN_INTERVAL)
+            await self._pause(self._meter.news, INTERVAL - MIN_INTERVAL)
+            self._meter.news.clear()
             await self._try("usage", self._meter.flush)
             await self._try("limits", self._store.maintain)
             if time.monotonic() >= forget_at:
                 forget_at = time.monotonic() + FORGET_INTERVAL
                 await self._try("usage", self._forget)
+
+    async def _pause(self, event: asyncio.Event, seconds: float) -> None:
+        """Waits for an event, for some seconds at most."""
+        if not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await event.wait()
 
     async def _forget(self) -> None:
         # A day is kept until its end is too old.

@@ -84,7 +84,7 @@ class LimitStore(Protocol):
         """Writes what is not written. MUST be safe without a start, and when called twice."""
 
     async def maintain(self) -> None:
-        """Called about once a second.
+        """Called at least about once a second, and soon after a call has ended.
 
         Raises:
             LimitStoreUnavailable: it cannot be reached.

@@ -17,6 +17,8 @@ from clawdbot_model_gateway.core.limits.usage_ledger import Counts, UsageKey
 
 MIN_SECONDS: Final = 1.0
 """Age from which a call is looked at: a shorter one is soon in the ledger itself."""
+LOOK_INTERVAL: Final = 1.0
+"""Seconds between two looks."""
 LOOK_TIME: Final = 0.01
 """Seconds that one look may take: the event loop waits for it."""
 
@@ -45,7 +47,10 @@ class RunningUsage:
         self._calls: dict[RequestAttempts, _Running] = {}
         self._to_see: list[_Running] = []
         """Whose turn comes; the next one is the last."""
+        self._look_at = 0.0
         self._sums: Table = {}
+        self._changed = False
+        """Whether the ledger has other sums."""
         self._ledger_has_none = True
         """Whether the ledger has no running usage of this process. It need not be told again then."""
 
@@ -60,11 +65,18 @@ class RunningUsage:
             self._add(call.so_far, -1)
 
     def take(self) -> Mapping[UsageKey, Counts] | None:
-        """What the running calls have used so far, as far as they were looked at; None: still nothing."""
-        self._look()
-        if not self._sums and self._ledger_has_none:
+        """What the running calls have used so far, as far as they were looked at.
+
+        None: nothing still, or what was said last. About once a second it is said again.
+        """
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_INTERVAL
+            self._changed = True
+            self._look()
+        if not self._changed or (not self._sums and self._ledger_has_none):
             return None
-        self._ledger_has_none = not self._sums
+        self._changed, self._ledger_has_none = False, not self._sums
         return {key: (*counts,) for key, counts in self._sums.items()}
 
     def _look(self) -> None:
@@ -79,6 +91,7 @@ class RunningUsage:
                 self._add(call.so_far, 1)
 
     def _add(self, used: Table, sign: int) -> None:
+        self._changed = True
         for key, counts in used.items():
             sums = self._sums.setdefault(key, [0] * len(counts))
             for place, count in enumerate(counts):

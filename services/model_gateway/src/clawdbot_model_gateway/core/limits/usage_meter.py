@@ -1,6 +1,6 @@
 """Counts what calls have used, in memory, and writes it to the ledger in the background.
 
-A call costs a few additions. A process that is killed loses what calls have used since the last flush.
+A call costs a few additions. A process that is killed loses what was not flushed.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class UsageMeter:
         self._clock = clock
         self._counted: Table = {}
         self._running = RunningUsage(self._so_far)
+        self.news = asyncio.Event()
+        """Set when a call has ended; to be cleared before a flush."""
         self._batch: Table = {}
         """What is being written; again, under the same name, after an error."""
         self._batch_running: Mapping[UsageKey, Counts] | None = None
@@ -71,6 +73,7 @@ class UsageMeter:
             counts: False: it was refused, and is not counted at all.
         """
         self._running.end(attempts)
+        self.news.set()
         if counts:
             self._add(self._counted, caller, attempts)
 

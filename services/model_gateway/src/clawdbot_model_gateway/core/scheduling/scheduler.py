@@ -38,7 +38,7 @@ CLASSES: Final[Mapping[int, str]] = {
 NO_LIMIT: Final = sys.maxsize
 """The limit of a backend that takes any number of requests."""
 MIN_TIMES: Final = 5
-"""Finished requests that are necessary to estimate how long a request will wait."""
+"""Typical requests that are necessary to estimate how long a request will wait."""
 WEIGHT: Final = 0.1
 """Of the last request in the average time for which a slot is held."""
 RETRY_AFTER_MIN: Final = 1.0
@@ -173,17 +173,26 @@ class Scheduler:
         self.dispatch()
         return waiter
 
-    def leave(self, began_at: float, error: BaseException | None, first_content: float | None) -> None:
+    def leave(
+        self,
+        began_at: float,
+        error: BaseException | None,
+        first_content: float | None,
+        *,
+        is_typical: bool = True,
+    ) -> None:
         """Frees a slot, and gives it to the next request.
 
         Args:
             began_at: when the request got it.
             error: how the request failed; None if it succeeded.
             first_content: seconds until its first content, where it has such a time.
+            is_typical: whether the time for which the slot was held says how long others will be.
         """
         now = self._clock()
-        self._times += 1
-        self._held += max(WEIGHT, 1 / self._times) * (now - began_at - self._held)
+        if is_typical:
+            self._times += 1
+            self._held += max(WEIGHT, 1 / self._times) * (now - began_at - self._held)
         if first_content is not None and self.observer is not None:
             self.observer.began(first_content)
         if self.adaptive is not None:

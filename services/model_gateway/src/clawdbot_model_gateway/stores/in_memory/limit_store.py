@@ -38,7 +38,7 @@ class _Bucket:
 
 
 class InMemoryLimitStore(LimitStore):
-    """Counts in a dict. What was used is saved once a second and at the end.
+    """Counts in a dict. What was used is saved whenever `maintain` is called, and at the end.
 
     Args:
         saved: keeps it across restarts; None: nothing does.
@@ -49,6 +49,8 @@ class InMemoryLimitStore(LimitStore):
         self._saved = saved
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
+        self._changed: set[str] = set()
+        """Buckets whose numbers may not be saved."""
         self._clean_at = 0.0
 
     @property
@@ -74,16 +76,7 @@ class InMemoryLimitStore(LimitStore):
     @override
     async def maintain(self) -> None:
         if self._saved is not None:
-            changed = {
-                name: Saved(bucket.unsaved, bucket.reserved, bucket.ends)
-                for name, bucket in self._buckets.items()
-                if bucket.ends and (bucket.unsaved or bucket.reserved != bucket.saved)
-            }
-            if changed:
-                await self._saved.save(changed)
-                for name, saved in changed.items():
-                    self._buckets[name].unsaved -= saved.used
-                    self._buckets[name].saved = saved.reserved
+            await self._save(self._saved)
         now = self._clock()
         if now >= self._clean_at:
             self._clean_at = now + CLEAN_INTERVAL
@@ -122,7 +115,29 @@ class InMemoryLimitStore(LimitStore):
             elif not bucket.reserved:
                 del self._buckets[charge.bucket]
 
+    async def _save(self, saved: SavedCounters) -> None:
+        names, self._changed = self._changed, set()
+        buckets = ((name, self._buckets[name]) for name in names if name in self._buckets)
+        counters = {
+            name: Saved(bucket.unsaved, bucket.reserved, bucket.ends)
+            for name, bucket in buckets
+            if bucket.ends and (bucket.unsaved or bucket.reserved != bucket.saved)
+        }
+        if not counters:
+            return
+        try:
+            await saved.save(counters)
+        except BaseException:
+            self._changed |= names
+            raise
+        for name, counter in counters.items():
+            self._buckets[name].unsaved -= counter.used
+            self._buckets[name].saved = counter.reserved
+
     def _bucket(self, charge: Charge) -> _Bucket:
+        """The bucket of a charge, which is about to change."""
+        if self._saved is not None:
+            self._changed.add(charge.bucket)
         bucket = self._buckets.get(charge.bucket)
         if bucket is None:
             bucket = self._buckets[charge.bucket] = _Bucket(0, charge.ends)
