@@ -88,6 +88,33 @@ class TestFileAliasOverrideStore(AliasOverrideStoreContract):
         assert store.apply(change(C)) == (A,)
         assert store.load()["chat"].targets == (C,)
 
+    def test_half_a_change_that_a_power_failure_left_does_not_hide_the_one_before(self, store, tmp_path):
+        for each in (A, B, C):
+            store.apply(change(each))
+        (tmp_path / "gateway" / "switches.json").write_text("{")
+        assert store.load()["chat"].targets == (B,)
+        assert store.apply(change(A)) == (B,)
+        assert store.load()["chat"].targets == (A,)
+
+    @pytest.mark.parametrize("changes", [1, 2, 3])
+    def test_a_folder_that_was_put_back_without_its_counter_has_the_last_change(
+        self, store, open_store, tmp_path, changes
+    ):
+        for each in (A, B, C)[:changes]:
+            store.apply(change(each))
+        store.close()
+        (tmp_path / "gateway" / "switches.count").unlink()
+        again = open_store()
+        assert again.load()["chat"].targets == ((A, B, C)[changes - 1],)
+        again.apply(change(A))
+        again.apply(change(B))
+        assert again.load()["chat"].targets == (B,)
+
+    def test_a_shorter_change_leaves_nothing_of_a_longer_one(self, store):
+        for targets in ([A, B, C] * 100, [A, B, C] * 100, [B], [C]):
+            store.apply(change(*targets))
+            assert store.load() == {"chat": change(*targets).override}
+
     def test_a_change_that_cannot_be_written_has_no_effect(self, store, tmp_path):
         store.apply(change(B))
         (tmp_path / "gateway" / "switches.new").mkdir()

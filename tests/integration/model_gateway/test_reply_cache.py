@@ -9,6 +9,7 @@ import grpc.aio
 import pytest
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot.common.v1.message_pb2 import ToolCall
+from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot.model_gateway.v1.generation_pb2 import (
     CachePolicy,
     CacheStatus,
@@ -55,6 +56,22 @@ async def test_an_equal_request_gets_the_reply_of_the_first(tmp_path, rpc, later
         reply.ClearField("usage")
         reply.ClearField("cache_status")
     assert first == second
+
+
+@RPCS
+@pytest.mark.parametrize("missing", ["input_tokens", "output_tokens", "all"])
+async def test_a_count_that_the_backend_left_out_is_the_same_estimate_from_the_cache(tmp_path, rpc, missing):
+    *content, end = says("one two", " three")
+    reported = Usage(input_tokens=9, output_tokens=4, provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED)
+    if missing != "all":
+        reported.ClearField(missing)
+        content.append(events.usage(reported))
+    async with cached(tmp_path, [*content, end]) as (served, _):
+        first = (await ask(served, rpc=rpc)).usage
+        second = (await ask(served, rpc=rpc)).usage
+    assert first.input_tokens > 0 < first.output_tokens
+    first.provenance = UsageProvenance.USAGE_PROVENANCE_CACHED
+    assert second == first
 
 
 async def test_a_stream_is_replayed_event_by_event(tmp_path):

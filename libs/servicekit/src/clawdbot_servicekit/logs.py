@@ -156,16 +156,17 @@ class CallLog:
                 self._write_line(record, ended_at, ids)
 
     def _write_line(self, record: CallRecord, ended_at: float, ids: Mapping[str, Any]) -> None:
-        optional = {"reason": record.reason, "tenant": record.tenant, "key": record.key_id}
-        fields = {
-            **ids,
-            **record.fields,
-            **{name: value for name, value in optional.items() if value},
-            "method": record.method.lstrip("/"),
-            "code": record.code,
-            "ms": round(record.seconds * 1000, 3),
-            "timestamp": _timestamp(ended_at),
-        }
+        fields = {**ids, **record.fields}
+        if record.reason:
+            fields["reason"] = record.reason
+        if record.tenant:
+            fields["tenant"] = record.tenant
+        if record.key_id:
+            fields["key"] = record.key_id
+        fields["method"] = record.method.lstrip("/")
+        fields["code"] = record.code
+        fields["ms"] = round(record.seconds * 1000, 3)
+        fields["timestamp"] = _timestamp(ended_at)
         (self._log.debug if record.in_process else self._log.info)("call", **fields)
 
 

@@ -150,7 +150,8 @@ class Attempt:
         """Sends a backend's events on: nothing before the first content, then all that was held."""
         if self.first_content is None:
             self._held += events
-            if not any(map(has_content, events)):
+            # The last first: the end of a whole reply is content.
+            if not any(map(has_content, reversed(events))):
                 return
             self._saw_content()
             events, self._held = self._held, []

@@ -215,9 +215,10 @@ class ReplyDecoder(ABC):
         """Takes what a record reports as totals so far. The largest count: some vendors end with zeros."""
         for counts in find_usage(record):
             if self._usage is None:
-                self._usage = Usage()
+                self._usage = counts
                 # Nobody sees it before the end, which a reply that is cancelled does not have.
-                note_usage(self._usage)
+                note_usage(counts)
+                continue
             for name in COUNTS:
                 if (count := getattr(counts, name)) > getattr(self._usage, name):
                     setattr(self._usage, name, count)

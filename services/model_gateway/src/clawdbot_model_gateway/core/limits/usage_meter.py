@@ -24,6 +24,8 @@ MAX_KEYS: Final = 10_000
 MAX_MODEL_CHARACTERS: Final = 256
 """Of a target's name; callers choose it where a backend lists no models."""
 DAY: Final = 86_400
+SPENT: Final = tuple(enumerate(COUNTS))[2:]
+"""Places and names of the counts that are fields of a usage."""
 
 
 def utc_day(seconds: float) -> str:
@@ -112,7 +114,7 @@ class UsageMeter:
             counts[0] += attempt is last
             if spent:
                 counts[1] += attempt is last and attempts.usage.provenance != USAGE_PROVENANCE_REPORTED
-                for place, name in enumerate(COUNTS[2:], 2):
+                for place, name in SPENT:
                     counts[place] += getattr(used, name)
 
     def _counts(self, table: Table, caller: Caller, model: str, backend: str) -> list[int]:

@@ -1,7 +1,10 @@
-"""Alias overrides in a file of the state directory, shared by all workers of a machine, across restarts.
+"""Alias overrides in files of the state directory, shared by all workers of a machine, across restarts.
 
-Next to the file is a counter that every worker maps into its memory. Checking for changes costs no system
+Next to them is a counter that every worker maps into its memory. Checking for changes costs no system
 call, so that it can be done per request and an override takes effect in all workers at once.
+
+Two files take turns: a change is written over the state before the last one, and takes effect with the
+counter. To replace a file by a new one would take milliseconds, as ext4 writes its data to the disk then.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from clawdbot_servicekit.private_files import make_private, open_private, replace_private
+from clawdbot_servicekit.private_files import make_private, open_private
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.routing.alias_overrides import (
@@ -41,11 +44,13 @@ class FileAliasOverrideStore(AliasOverrideStore):
 
     Its calls run on the event loop, not in a thread: they write some hundred bytes without fsync, and under
     load a thread would be scheduled later than the whole call takes. A power failure may lose the latest
-    overrides; the configuration applies then.
+    overrides.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "switches.json"
+        self._folder = folder
+        self._paths = folder / "switches.new", folder / "switches.json"
+        """Of even and of odd versions."""
         self._counter_path = folder / "switches.count"
         self._counter = MappedCounter(self._counter_path)
         self._checking: asyncio.Future[None] | None = None
@@ -54,7 +59,8 @@ class FileAliasOverrideStore(AliasOverrideStore):
     @override
     def open(self) -> None:
         self._counter.open()
-        make_private(self._path)
+        for each in self._paths:
+            make_private(each)
 
     @override
     async def check(self) -> None:
@@ -79,7 +85,7 @@ class FileAliasOverrideStore(AliasOverrideStore):
         try:
             state = self._read()
         except OSError as error:
-            self._warn_unreadable(error)
+            self._warn_unreadable(self._folder, error)
             return {}
         return {alias: _to_override(each) for alias, each in state["switches"].items()}
 
@@ -97,16 +103,16 @@ class FileAliasOverrideStore(AliasOverrideStore):
                 if change.request_id:
                     state["changes"][change.request_id] = [_from_spec(each) for each in previous]
                 state["changes"] = dict([*state["changes"].items()][-MAX_REMEMBERED_CHANGES:])
-                replace_private(self._path, orjson.dumps(state))
-                version = int.from_bytes(os.pread(counter, COUNTER_BYTES, 0)) + 1
-                os.pwrite(counter, version.to_bytes(COUNTER_BYTES), 0)
+                state["version"] = int.from_bytes(os.pread(counter, COUNTER_BYTES, 0)) + 1
+                _overwrite(self._path(state["version"]), orjson.dumps(state))
+                os.pwrite(counter, state["version"].to_bytes(COUNTER_BYTES), 0)
                 return previous
         except OSError as error:
-            raise OverrideStoreUnavailable(f"{error.strerror}: {self._path}") from error
+            raise OverrideStoreUnavailable(f"{error.strerror}: {self._folder}") from error
 
     def _try_write(self) -> None:
         self._counter.reopen_if_gone()
-        probe = self._path.with_suffix(f".{os.getpid()}")
+        probe = self._counter_path.with_suffix(f".{os.getpid()}")
         try:
             with os.fdopen(open_private(probe, os.O_WRONLY | os.O_TRUNC), "wb") as file:
                 file.write(bytes(PROBE_BYTES))
@@ -125,23 +131,46 @@ class FileAliasOverrideStore(AliasOverrideStore):
         finally:
             os.close(descriptor)
 
-    def _read(self) -> dict[str, dict[str, Any]]:
+    def _path(self, version: int) -> Path:
+        return self._paths[version % 2]
+
+    def _read(self) -> dict[str, Any]:
+        """The latest state that can be read.
+
+        That is the one which the counter names, unless the counter was lost, or a power failure has left half
+        of the file.
+        """
+        version = self._counter.value
+        state = self._parse(self._path(version))
+        if state["version"] == version:
+            return state
+        return max(state, self._parse(self._path(version + 1)), key=lambda each: each["version"])
+
+    def _parse(self, path: Path) -> dict[str, Any]:
+        """What a file has; it counts as empty where it cannot be parsed."""
         try:
-            state = orjson.loads(self._path.read_bytes())
+            state = orjson.loads(path.read_bytes())
             # Parsed completely here, so that a file that was edited by hand cannot break a request.
             for each in state["switches"].values():
                 _to_override(each)
             for each in state["changes"].values():
                 _to_specs(each)
+            version = int(state.get("version", 0))
         except FileNotFoundError:
-            return {"switches": {}, "changes": {}}
+            return {"switches": {}, "changes": {}, "version": -1}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            self._warn_unreadable(error)
-            return {"switches": {}, "changes": {}}
-        return {"switches": state["switches"], "changes": state["changes"]}
+            self._warn_unreadable(path, error)
+            return {"switches": {}, "changes": {}, "version": -1}
+        return {"switches": state["switches"], "changes": state["changes"], "version": version}
 
-    def _warn_unreadable(self, error: Exception) -> None:
-        self._log.warning("alias_overrides_unreadable", path=str(self._path), error=type(error).__name__)
+    def _warn_unreadable(self, path: Path, error: Exception) -> None:
+        self._log.warning("alias_overrides_unreadable", path=str(path), error=type(error).__name__)
+
+
+def _overwrite(path: Path, content: bytes) -> None:
+    with os.fdopen(open_private(path, os.O_WRONLY), "wb") as file:
+        file.write(content)
+        file.truncate()
 
 
 def _to_override(plain: dict[str, Any]) -> AliasOverride:
