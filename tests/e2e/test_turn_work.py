@@ -19,10 +19,10 @@ MOST = {
     CHAT: {"tasks": 3, "jobs for threads": 2, "SQL statements": 5, "transactions": 2, "log lines": 1},
     BOOKING: {"tasks": 2, "jobs for threads": 2, "SQL statements": 7, "transactions": 2, "log lines": 1},
     CONFIRMATION: {
-        "tasks": 7,
-        "jobs for threads": 8,
-        "SQL statements": 17,
-        "transactions": 8,
+        "tasks": 5,
+        "jobs for threads": 7,
+        "SQL statements": 16,
+        "transactions": 7,
         "log lines": 1,
     },
 }

@@ -95,7 +95,13 @@ class ClusterNode:
         self, session: Session, content: str | Message | Event, **options: Any
     ) -> list[StreamTurnResponse]:
         """Streams a turn and returns all its events."""
-        return [event async for event in self.engine.stream(turn_request(session, content, **options))]
+        events: list[StreamTurnResponse] = []
+
+        async def send(event: StreamTurnResponse) -> None:
+            events.append(event)
+
+        await self.engine.stream(turn_request(session, content, **options), send)
+        return events
 
 
 class EngineCluster:

@@ -59,9 +59,11 @@ async def test_a_caller_that_reconnects_misses_no_event(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append(["one ", hold, "two"])
-    broken = cluster.engine.stream(turn_request(session, "hello", request_id="r1"))
-    seen = [await anext(broken), await anext(broken)]
-    await broken.aclose()
+    sent = asyncio.Queue()
+    request = turn_request(session, "hello", request_id="r1")
+    broken = asyncio.create_task(cluster.engine.stream(request, sent.put))
+    seen = [await sent.get(), await sent.get()]
+    broken.cancel()
     await hold.reached.wait()
     again = asyncio.create_task(cluster.events(session, "hello", request_id="r1"))
     hold.go_on.set()

@@ -72,14 +72,12 @@ class DialogueServicer(DialogueServiceServicer):
         return wire.SendTurnResponse(turn=result.turn, session=result.session)
 
     @override
-    async def StreamTurn(
+    async def StreamTurn(  # type: ignore[override]  # gRPC also takes a coroutine that writes
         self, request: wire.StreamTurnRequest, context: Any
-    ) -> AsyncIterator[wire.StreamTurnResponse]:
+    ) -> None:
         turn_request = self._validator.turn(request)
         annotate(session=turn_request.session_id)
-        async with aclosing(self._engine.stream(turn_request)) as events:
-            async for event in events:
-                yield event
+        await self._engine.stream(turn_request, context.write)
 
     @override
     async def Converse(

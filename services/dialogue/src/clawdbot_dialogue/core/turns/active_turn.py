@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -135,15 +135,15 @@ class ActiveTurn:
             raise self._error or TurnMoved(self.session_id)
         return self._result
 
-    async def events(self) -> AsyncGenerator[StreamTurnResponse, None]:
-        """Yields every event from the first to the last as it is emitted. Raises what `result` raises."""
+    async def send_events(self, send: Callable[[StreamTurnResponse], Awaitable[None]]) -> None:
+        """Sends every event from the first to the last as it is emitted. Raises what `result` raises."""
         sent = 0
         while True:
             while sent < len(self._events):
-                yield self._events[sent]
+                await send(self._events[sent])
                 sent += 1
             if self._result is not None:
-                yield turn_finished_event(self._result)
+                await send(turn_finished_event(self._result))
                 return
             if self._error is not None:
                 raise self._error

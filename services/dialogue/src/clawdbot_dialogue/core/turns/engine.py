@@ -7,8 +7,7 @@ disconnects.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
@@ -121,14 +120,14 @@ class TurnEngine:
         finally:
             self._cancellation.unsubscribe(subscription)
 
-    async def stream(self, request: TurnRequest) -> AsyncGenerator[StreamTurnResponse, None]:
-        """Accepts an input and yields its turn's events from the first on. Raises what `accept` raises."""
+    async def stream(
+        self, request: TurnRequest, send: Callable[[StreamTurnResponse], Awaitable[None]]
+    ) -> None:
+        """Accepts an input and sends its turn's events from the first on. Raises what `accept` raises."""
         subscription = await self._admission.accept(request)
         annotate(turn=subscription.ref.id)
         try:
-            async with aclosing(subscription.events()) as events:
-                async for event in events:
-                    yield event
+            await subscription.send_events(send)
         finally:
             self._cancellation.unsubscribe(subscription)
 

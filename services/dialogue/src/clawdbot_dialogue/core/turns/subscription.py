@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
@@ -103,20 +102,23 @@ class TurnSubscription:
         self._completed = True
         return result
 
-    async def events(self) -> AsyncGenerator[StreamTurnResponse, None]:
-        """Yields every event of the turn from the first one on: the same ones for every subscriber.
+    async def send_events(self, send: Callable[[StreamTurnResponse], Awaitable[None]]) -> None:
+        """Sends every event of the turn from the first one on: the same ones for every subscriber.
 
         Raises:
             TurnMoved: another process runs the turn again, and this caller has got some of its events.
             DialogueError: as `result`.
         """
         sent = 0
+
+        def send_next(event: StreamTurnResponse) -> Awaitable[None]:
+            nonlocal sent
+            sent += 1
+            return send(self._marked(event))
+
         if self._active_turn is not None:
             try:
-                async with aclosing(self._active_turn.events()) as events:
-                    async for event in events:
-                        sent += 1
-                        yield self._marked(event)
+                await self._active_turn.send_events(send_next)
             except TurnMoved:
                 if sent > 1:
                     raise TurnMoved(self.ref.id) from None
@@ -127,7 +129,7 @@ class TurnSubscription:
         result = await self.result()
         for event in (*result.events, turn_finished_event(result)):
             if event.sequence > sent:
-                yield self._marked(event)
+                await send(self._marked(event))
 
     def _marked(self, event: StreamTurnResponse) -> StreamTurnResponse:
         """The event; the first one says `joined` to a caller whose request_id joined the turn."""

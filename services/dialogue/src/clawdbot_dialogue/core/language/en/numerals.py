@@ -70,7 +70,8 @@ def normalize_numerals(text: str) -> str:
     """The text with number words as digits: "for twenty-one" → "for 21", "the third" → "the 3rd"."""
     if " one" in text:
         text = _NOT_COUNTING.sub(r"\1 thing", text)
-    text = _SPACED.sub(lambda found: re.sub("[ ']", "", found[0]), text)
+    if "000" in text:
+        text = _SPACED.sub(lambda found: re.sub("[ ']", "", found[0]), text)
     text = text.replace("ppl", "people").replace("-ish", " ish")
     if _GROUP_HINT.search(text):
         for pattern, replacement in _GROUPS:
