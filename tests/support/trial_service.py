@@ -97,7 +97,7 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
     async def InvokeTool(self, request, context) -> AsyncIterator[tool_service_pb2.InvokeToolResponse]:
         arguments = dict(request.arguments)
         if request.tool != "ticks":
-            structlog.get_logger(__name__).info("invoked", tool=request.tool)
+            structlog.get_logger(__name__).info("invoked")
         if request.tool == "stick":
             STICK[arguments.get("how", "sleep")](float(arguments.get("seconds", 60)))
         elif request.tool == "fifo":  # until a test writes to it

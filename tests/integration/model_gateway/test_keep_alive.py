@@ -42,7 +42,7 @@ async def test_a_connection_is_left_alone_before_the_servers_time_is_over(tmp_pa
 async def test_a_long_or_missing_limit_changes_nothing(tmp_path, announced):
     async with (
         closing_server(60, announced) as server,
-        gateway(tmp_path, model=compatible(server.url, models=["m"])) as served,
+        gateway(tmp_path, model=compatible(server.url, models=["m"], http={"keep_alive": "50s"})) as served,
     ):
         await ask_after(served, 0)
         await ask_after(served, 1.2)

@@ -95,6 +95,11 @@ def test_any_text_can_be_validated(text):
     assert isinstance(validation_errors(SPEC.schema, extract_json(text)), str)
 
 
+def patient_processes():
+    """For what takes a moment, unless the machine is busy."""
+    return LimitedProcesses(VALIDATOR_MODULE, Limits(seconds=60, memory=1024**3, processes=4))
+
+
 def nested(depth):
     return '{"a":' * depth + "1" + "}" * depth
 
@@ -123,7 +128,7 @@ INFINITELY_RECURSIVE = {"$ref": "#"}
 @pytest.mark.parametrize("schema", [RECURSIVE, MUTUALLY_RECURSIVE], ids=["itself", "each other"])
 @pytest.mark.parametrize("depth", [3, 900, 100_000])
 async def test_a_schema_may_be_recursive_and_a_reply_deep(schema, depth):
-    validator = SchemaValidator(schema, validator_processes())
+    validator = SchemaValidator(schema, patient_processes())
     await validator.check_schema()
     assert await validator.errors_in(nested(depth))
     assert not await validator.errors_in(nested(3).replace("1", "{}"))
@@ -135,7 +140,7 @@ async def test_a_schema_may_be_recursive_and_a_reply_deep(schema, depth):
     ids=["depth of the reply", "references"],
 )
 async def test_an_endless_validation_is_killed_and_blocks_nobody(schema, text):
-    await SchemaValidator(schema, validator_processes()).check_schema()
+    await SchemaValidator(schema, patient_processes()).check_schema()
     limits = Limits(seconds=1.0, memory=1024**3, processes=1)
     validator = SchemaValidator(schema, LimitedProcesses(VALIDATOR_MODULE, limits))
     task = asyncio.create_task(validator.errors_in(text))
