@@ -48,6 +48,10 @@ class LimitStoreContract:
     So are the `stores` of the property, which has an event loop of its own.
     """
 
+    async def test_one_that_has_answered_says_so(self, store):
+        await reserve(store, charge())
+        assert store.answers
+
     async def test_a_limit_is_reached_and_never_passed(self, store, other):
         for each in (store, other, store):
             assert isinstance(await reserve(each, charge(3)), Reservation)

@@ -305,9 +305,11 @@ async def test_a_redis_that_dies_is_an_error_at_once_and_comes_back(tmp_path):
             for _ in range(20):
                 with pytest.raises(LimitStoreUnavailable):
                     await reserve(store, charge(1))
+            assert not store.answers
             store.settle(reservation, [4])
             server.start()
             await working(store)
+            assert store.answers
             assert await room(store) == 6, "what was settled meanwhile counts"
 
 
@@ -348,6 +350,7 @@ async def test_a_redis_that_hangs_is_an_error_and_then_takes_no_time():
         async with started(RedisLimitStore(url)) as store:
             with pytest.raises(LimitStoreUnavailable):
                 await reserve(store, charge(1))
+            assert not store.answers
             for _ in range(200):
                 with pytest.raises(LimitStoreUnavailable):
                     store.reserve([charge(1)])

@@ -1,16 +1,17 @@
-"""What becomes of reservations that nobody waits for any more."""
+"""What becomes of calls while the store of limits is busy, and of reservations that nobody waits for."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
+from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.limits.limit_store import LimitStoreUnavailable, Reservation
 from clawdbot_model_gateway.core.limits.limits import LimitRules, Limits
 from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
 from clawdbot_model_gateway.core.limits.quotas import Limit, Quota, Quotas
-from clawdbot_model_gateway.core.limits.refusals import LimitsUnavailable
+from clawdbot_model_gateway.core.limits.refusals import LimitReached, LimitsUnavailable
 from clawdbot_model_gateway.core.limits.windows import Rate
 from clawdbot_model_gateway.core.routing.routing_table import Target
 from clawdbot_model_gateway.stores.in_memory.limit_store import InMemoryLimitStore
@@ -20,42 +21,54 @@ from tests.support.generate_requests import asks
 from tests.support.scripted_provider import FakeProvider
 
 TARGETS = [Target("a", "m")]
-ONE_A_DAY = Quotas(tenant=Quota([Limit("requests", 1, Rate(1, "day")), Limit("concurrent", 1)]))
+THREE_A_DAY = Quotas(tenant=Quota([Limit("requests", 3, Rate(3, "day"))]))
+ONE_AT_A_TIME = Quotas(tenant=Quota([Limit("concurrent", 1)]))
 
 
 class SlowStore(InMemoryLimitStore):
-    """Reserves at once, and says so later."""
+    """Reserves at once, and says so when it is told to."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.answers: list[asyncio.Future] = []
-        self.outcomes: list = []
+        self.unanswered: list[tuple[asyncio.Future, object]] = []
+        self.has_answered = True
+
+    @property
+    def answers(self) -> bool:
+        return self.has_answered
 
     def reserve(self, charges):
-        self.outcomes.append(super().reserve(charges))
-        self.answers.append(asyncio.get_running_loop().create_future())
-        return self.answers[-1]
+        self.unanswered.append((asyncio.get_running_loop().create_future(), super().reserve(charges)))
+        return self.unanswered[-1][0]
 
-    def answer(self) -> None:
-        for future, outcome in zip(self.answers, self.outcomes, strict=True):
+    async def answer(self) -> None:
+        for future, outcome in self.unanswered:
             if not future.done():
                 future.set_result(outcome)
+        self.unanswered = []
+        await asyncio.sleep(0)
 
-    def is_free(self) -> bool:
+    async def is_free(self) -> bool:
         """Whether a call could be admitted now."""
-        verdict = super().reserve(self.outcomes[0].charges)
+        await admit(limits(self, ONE_AT_A_TIME))
+        _, verdict = self.unanswered.pop()
         if isinstance(verdict, Reservation):
-            self.settle(verdict, [0, 0])
+            self.settle(verdict, [0] * len(verdict.charges))
         return isinstance(verdict, Reservation)
 
 
-def limits(store, **options) -> Limits:
-    rules = LimitRules(ONE_A_DAY, **options)
+def limits(store, quotas=ONE_AT_A_TIME, timeout=0.01, **options) -> Limits:
+    rules = LimitRules(quotas, timeout=timeout, **options)
     return Limits(rules, store, {"a": Backend("a", "fake", FakeProvider())}, LimitMetrics())
 
 
-def admit(tested: Limits):
-    return tested.admit(Caller("acme"), asks(model="chat"), TARGETS, lambda: 1)
+async def admit(tested: Limits):
+    _, admission = await tested.admit(Caller("acme"), asks(model="chat"), TARGETS, lambda: 1)
+    return admission
+
+
+def end(tested: Limits, admission) -> None:
+    tested.settle(admission, RequestAttempts(asks(), TARGETS, lambda _: None))
 
 
 async def test_what_is_reserved_for_a_call_that_was_cancelled_is_given_back():
@@ -65,32 +78,75 @@ async def test_what_is_reserved_for_a_call_that_was_cancelled_is_given_back():
     waiting.cancel()
     await asyncio.wait([waiting])
     assert waiting.cancelled()
-    assert not store.is_free()
-    store.answer()
-    await asyncio.sleep(0)
-    assert store.is_free()
+    assert not await store.is_free()
+    await store.answer()
+    assert await store.is_free()
 
 
-@pytest.mark.parametrize("refuses", [False, True])
-async def test_what_is_reserved_too_late_is_given_back(refuses):
+async def test_what_is_reserved_too_late_for_a_call_that_was_refused_is_given_back():
     store = SlowStore()
-    tested = limits(store, timeout=0.01, refuse_on_error=refuses)
-    if refuses:
-        with pytest.raises(LimitsUnavailable, match="no answer within 10 ms"):
+    with pytest.raises(LimitsUnavailable, match="no answer within 10 ms"):
+        await admit(limits(store, refuse_on_error=True))
+    assert not await store.is_free()
+    await store.answer()
+    assert await store.is_free()
+
+
+@pytest.mark.parametrize("answered_first", [False, True])
+async def test_a_call_that_goes_on_keeps_what_it_reserves_too_late_until_it_ends(answered_first):
+    store = SlowStore()
+    tested = limits(store, ONE_AT_A_TIME)
+    admission = await admit(tested)
+    if answered_first:
+        await store.answer()
+        assert not await store.is_free()
+    end(tested, admission)
+    await store.answer()
+    assert await store.is_free()
+
+
+async def test_while_the_store_is_busy_no_more_calls_go_on_than_have_room():
+    tested = limits(SlowStore(), THREE_A_DAY)
+    for _ in range(3):
+        await admit(tested)
+    with pytest.raises(LimitReached, match="too busy") as refused:
+        await admit(tested)
+    assert (refused.value.reason, refused.value.retry_after) == ("LIMIT_REACHED", 1.0)
+
+
+async def test_while_the_store_is_busy_its_last_word_counts():
+    store = SlowStore()
+    await admit(limits(store, THREE_A_DAY))  # by another process
+    tested = limits(store, THREE_A_DAY)
+    await admit(tested)
+    await store.answer()
+    await admit(tested)
+    with pytest.raises(LimitReached):
+        await admit(tested)
+
+
+async def test_while_the_store_is_busy_calls_go_on_as_others_end():
+    store = SlowStore()
+    tested = limits(store, ONE_AT_A_TIME)
+    for _ in range(3):
+        admission = await admit(tested)
+        with pytest.raises(LimitReached):
             await admit(tested)
-    else:
-        _, admission = await admit(tested)
-        ((_, reservation),) = admission.reserved
-        assert reservation.amounts == [0, 0]
-    assert not store.is_free()
-    store.answer()
-    await asyncio.sleep(0)
-    assert store.is_free()
+        await store.answer()
+        end(tested, admission)
+
+
+async def test_a_store_that_has_never_answered_is_down_and_not_busy():
+    store = SlowStore()
+    store.has_answered = False
+    tested = limits(store, THREE_A_DAY)
+    for _ in range(5):
+        await admit(tested)
 
 
 async def test_a_failure_after_nobody_waits_is_no_trouble():
     store = SlowStore()
     with pytest.raises(LimitsUnavailable):
-        await admit(limits(store, timeout=0.01, refuse_on_error=True))
-    store.answers[0].set_exception(LimitStoreUnavailable("late"))
+        await admit(limits(store, refuse_on_error=True))
+    store.unanswered[0][0].set_exception(LimitStoreUnavailable("late"))
     await asyncio.sleep(0)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-import time
+import threading
 
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM
 from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_BATCH, GenerateRequest
+from clawdbot_model_gateway.core.routing import routing_rules
 from clawdbot_model_gateway.core.routing.routing_rules import InvalidCondition, RoutingRules, check_condition
 from structlog.testing import capture_logs
 
 from tests.support.generate_requests import asks, says, tool
+from tests.support.processor_time import bounded
 
 
 def chosen(rules, request=None, tenant="acme"):
@@ -143,6 +146,23 @@ def test_the_log_says_which_kind_of_error_a_rule_had(condition, cause):
         ("request.tools.map(t, t.name).size() > 0", "map() is not allowed"),
         ("request.tools.filter(t, t.name == 'a').size() > 0", "filter() is not allowed"),
         ("true" + " || true" * 300, "at most 2000 are allowed"),
+        (
+            "request.messages.exists(m, m.name + tenant == 'ab')",
+            "in a condition that loops: each makes",
+        ),
+        (
+            "request.tools.all(t, bytes(t.name) == b'a')",
+            "cannot be joined or converted",
+        ),
+        (
+            "request.tools.exists_one(t, [t] + request.tools == [])",
+            "in a condition that loops: each makes",
+        ),
+        (
+            "request.model + dyn(tenant) + 'a' + 'b' + 'c' + 'd' == 'x'",
+            "more than 4 times: each makes a copy",
+        ),
+        (r"tenant.matches('\\p{L}{200}')", "is too large: it takes"),
         ("(" * 60 + "true" + ")" * 60, "too many levels"),
     ],
 )
@@ -163,6 +183,9 @@ def test_what_is_wrong_with_a_condition_is_said(condition, sentence):
         "tenant == 'matches(\"[\")'",
         'tenant.matches(labels["pattern"])',
         'tenant.matches("[" + "a]")',
+        'tenant + "/" + request.model == "acme/chat"',
+        "request.messages.exists(m, m.parts.size() + 1 > 3)",
+        "request.messages.exists(m, string(m.parts.size()) == tenant)",
     ],
 )
 def test_what_only_looks_like_an_invalid_pattern_is_allowed(condition):
@@ -171,11 +194,62 @@ def test_what_only_looks_like_an_invalid_pattern_is_allowed(condition):
 
 def test_loops_over_a_huge_request_end_soon_and_the_rule_does_not_hold():
     request = asks(*(says("x", ROLE_SYSTEM) for _ in range(3000)))
-    began = time.process_time()
-    quadratic = "request.messages.all(m, request.messages.all(n, n.role == m.role))"
+    with bounded():
+        quadratic = "request.messages.all(m, request.messages.all(n, n.role == m.role))"
+        with capture_logs():
+            assert chosen({quadratic: "one", "true": "two"}, request) == "two"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "request.messages.all(m, request.messages.all(n, n.role == m.role))",
+        "request.messages.exists(m, m.parts.exists(p, p.text.matches('(x+x+)+y')))",
+        "request.messages[0].parts[0].text.matches(labels.pattern)",
+    ],
+)
+async def test_the_event_loop_does_not_wait_for_a_rule_that_may_take_long(condition, monkeypatch):
+    request = asks(*(says("x", ROLE_SYSTEM) for _ in range(200)), metadata={"pattern": "(x{9}){90}"})
+    rules = RoutingRules([(condition, "one"), ("request.messages.size() == 200", "two")])
+    evaluate, threads = rules.model_for, []
+
+    def noting(*arguments):
+        threads.append(threading.current_thread())
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(rules, "model_for", noting)
     with capture_logs():
-        assert chosen({quadratic: "one", "true": "two"}, request) == "two"
-    assert time.process_time() - began < 5
+        assert await rules.choose(request, "acme") == rules.model_for(request, "acme")
+    assert [each is threading.main_thread() for each in threads] == [False, True]
+
+
+async def test_a_rule_that_is_quick_has_no_thread(monkeypatch):
+    monkeypatch.delattr(routing_rules, "in_daemon_thread")
+    conditions = ["request.messages.size() > 5", "labels.a == 'b'", "request.model.matches('^c')"]
+    rules = RoutingRules([(each, "one") for each in conditions])
+    assert await rules.choose(asks(model="chat"), "acme") == "one"
+    looping = RoutingRules([("request.messages.exists(m, m.name == '')", "one")])
+    assert await looping.choose(asks(), "acme") == "one"
+
+
+async def test_calls_that_leave_do_not_make_room_for_more_threads(monkeypatch):
+    rules = RoutingRules([("request.messages.exists(m, m.parts.exists(p, p.text.matches('y')))", "one")])
+    began, go_on = threading.Semaphore(0), threading.Event()
+
+    def stalls(*_: object) -> str:
+        began.release()
+        assert go_on.wait(60)
+        return "two"
+
+    monkeypatch.setattr(rules, "model_for", stalls)
+    calls = [asyncio.create_task(rules.choose(asks("x"), "acme")) for _ in range(5)]
+    await asyncio.to_thread(lambda: (began.acquire(), began.acquire()))
+    for each in calls[:3]:
+        each.cancel()
+    await asyncio.wait(calls[:3])
+    assert not began.acquire(blocking=False)
+    go_on.set()
+    assert await asyncio.gather(*calls[3:]) == ["two", "two"]
 
 
 def test_a_request_is_not_changed_and_only_what_rules_read_is_copied():

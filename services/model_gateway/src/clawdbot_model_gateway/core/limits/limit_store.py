@@ -46,6 +46,8 @@ class Full:
     """What is used and reserved of it."""
     used: int
     """What is used of it: the rest is given back when running calls end."""
+    is_estimate: bool = False
+    """Whether the store was too busy to say so."""
 
 
 Verdict: TypeAlias = Reservation | Full
@@ -66,6 +68,10 @@ class LimitStore(Protocol):
     one process. Within a minute after a process was killed, what it had reserved MUST count as used, since
     nobody knows what its calls have come to; and be free in buckets that have no end.
     """
+
+    @property
+    def answers(self) -> bool:
+        """Whether it answered when it was last heard of: where it keeps calls waiting then, it is busy."""
 
     async def start(self) -> None:
         """Opens what it needs. MUST NOT wait for a server, and MUST NOT fail when that is down.

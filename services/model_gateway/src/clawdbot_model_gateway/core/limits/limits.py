@@ -24,12 +24,12 @@ from clawdbot_model_gateway.core.limits.limit_store import (
     LimitStore,
     LimitStoreUnavailable,
     Reservation,
-    Verdict,
 )
 from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
 from clawdbot_model_gateway.core.limits.prices import price_of
 from clawdbot_model_gateway.core.limits.quotas import Kind, Limit, Owner, Quotas
 from clawdbot_model_gateway.core.limits.refusals import LimitReached, LimitsUnavailable, refusal
+from clawdbot_model_gateway.core.limits.timed_store import TimedStore
 from clawdbot_model_gateway.core.routing.routing_table import DEFAULT_ALIAS, Target
 
 log = structlog.get_logger(__name__)
@@ -56,6 +56,35 @@ class Planned:
         return self.limit.kind in {"tokens", "cost"} and self.targets is None
 
 
+class Hold:
+    """What a call has reserved of some limits, until it is settled."""
+
+    __slots__ = ("_store", "_used", "is_open", "planned", "reservation")
+
+    def __init__(self, planned: Sequence[Planned], store: TimedStore) -> None:
+        self._store = store
+        self.planned = planned
+        nothing = [0] * len(planned)
+        self.reservation = Reservation([each.charge for each in planned], nothing, nothing)
+        """Until the store says what is reserved it is nothing: what the call uses counts all the same."""
+        self.is_open = False
+        """Whether the store has still to say."""
+        self._used: Sequence[int] | None = None
+
+    def close(self, late: Reservation | None) -> None:
+        """The store has said it, or failed, after the call began."""
+        self.is_open = False
+        self.reservation = late or self.reservation
+        if self._used is not None:
+            self.settle(self._used)
+
+    def settle(self, used: Sequence[int]) -> None:
+        """The call has ended, and used so much of each limit."""
+        self._used = used
+        if not self.is_open:
+            self._store.settle(self.reservation, used)
+
+
 class Admission:
     """A call that was admitted.
 
@@ -66,7 +95,7 @@ class Admission:
 
     def __init__(self, caller: Caller, later: Sequence[Planned]) -> None:
         self.caller = caller
-        self.reserved: list[tuple[Sequence[Planned], Reservation]] = []
+        self.reserved: list[Hold] = []
         self.later = later
         self.turn = asyncio.Lock()
         """Of the attempts that reserve it: two of one call may run at the same time."""
@@ -120,12 +149,10 @@ class Limits:
         metrics: LimitMetrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store = store
+        self._store = TimedStore(store)
         self._backends = backends
         self._metrics = metrics
         self._clock = clock
-        self._late: asyncio.Future[Verdict] | None = None
-        """What was not answered in time: until it is, nobody else waits."""
         self._alerted: dict[str, float] = {}
         """Bucket → when it ends."""
         self._rules = rules
@@ -174,15 +201,14 @@ class Limits:
                 return targets, None
             admission = Admission(caller, [each for each in planned if may_be_cached and each.can_wait])
             planned = [each for each in planned if not (may_be_cached and each.can_wait)]
-            verdict = await self._try(caller, planned)
-            if isinstance(verdict, Reservation):
-                admission.reserved.append((planned, verdict))
+            full = await self._try(admission, planned)
+            if full is None:
                 return targets, admission
-            full = planned[verdict.place]
-            excluded = full.targets or frozenset()
+            reached = planned[full.place]
+            excluded = reached.targets or frozenset()
             others = [each for each in targets if each.name not in excluded]
-            if full.targets is None or not others:
-                raise self._refusal(caller, full, verdict)
+            if reached.targets is None or not others:
+                raise self._refusal(caller, reached, full)
             targets = others
 
     async def reserve_rest(self, admission: Admission) -> None:
@@ -199,45 +225,53 @@ class Limits:
                 return
             planned, admission.later = admission.later, ()
             try:
-                verdict = await self._try(admission.caller, planned)
-                if not isinstance(verdict, Reservation):
-                    raise self._refusal(admission.caller, planned[verdict.place], verdict)
+                full = await self._try(admission, planned)
+                if full is not None:
+                    raise self._refusal(admission.caller, planned[full.place], full)
             except (LimitReached, LimitsUnavailable) as error:
                 admission.refused = error
                 raise
-            if admission.settled:
-                # The call has ended meanwhile; one that shares its reply may go on.
-                self._store.settle(verdict, [0] * len(planned))
-            else:
-                admission.reserved.append((planned, verdict))
 
     def settle(self, admission: Admission, attempts: RequestAttempts) -> None:
         """Replaces what was reserved by what the call has used."""
         admission.settled = True
         refused = admission.refused is not None
-        for planned, reservation in admission.reserved:
-            self._store.settle(reservation, [0 if refused else _used(each, attempts) for each in planned])
+        for hold in admission.reserved:
+            hold.settle([0 if refused else _used(each, attempts) for each in hold.planned])
         if admission.later:
             # It has reserved nothing, and may have taken over a call that another one began.
             used = [_used(each, attempts) for each in admission.later]
             if any(used):
-                self._store.settle(_nothing(admission.later), used)
+                Hold(admission.later, self._store).settle(used)
 
-    async def _try(self, caller: Caller, planned: Sequence[Planned]) -> Verdict:
-        """Reserves all that is planned, if there is room."""
+    async def _try(self, admission: Admission, planned: Sequence[Planned]) -> Full | None:
+        """Reserves all that is planned for a call; returns what has no room."""
         if not planned:
-            return _nothing(planned)
+            return None
+        hold = Hold(planned, self._store)
+        rules = self._rules
+        late = None if rules.refuse_on_error else hold.close
         try:
-            verdict = await self._reserve([each.charge for each in planned])
+            verdict = await self._store.reserve(hold.reservation.charges, rules.timeout, late)
+            hold.is_open = verdict is None
         except LimitStoreUnavailable as error:
-            self._metrics.store_errors.inc()
-            if self._rules.refuse_on_error:
+            if rules.refuse_on_error:
+                self._metrics.store_errors.inc()
                 raise LimitsUnavailable(error.explanation) from error
-            # What it uses counts as soon as the store is back.
-            return _nothing(planned)
-        if isinstance(verdict, Reservation):
-            self._alert(caller, planned, verdict)
-        return verdict
+            verdict = None
+        if isinstance(verdict, Full):
+            return verdict
+        if verdict is None:
+            self._metrics.store_errors.inc()
+        else:
+            hold.reservation = verdict
+            self._alert(admission.caller, planned, verdict)
+        if admission.settled:
+            # The call has ended meanwhile; one that shares its reply goes on.
+            hold.settle([0] * len(planned))
+        else:
+            admission.reserved.append(hold)
+        return None
 
     def _refusal(self, caller: Caller, planned: Planned, full: Full) -> LimitReached:
         self._metrics.count_refusal(planned.owner.level, planned.limit.kind, caller.tenant)
@@ -291,37 +325,6 @@ class Limits:
             {"requests": 1, "tokens": tokens + most.output_tokens, "cost": most_cost, "concurrent": 1},
         )
 
-    async def _reserve(self, charges: Sequence[Charge]) -> Verdict:
-        if self._late is not None:
-            if not self._late.done():
-                raise self._no_answer()
-            self._late = None
-        verdict = self._store.reserve(charges)
-        if not isinstance(verdict, asyncio.Future):
-            return verdict
-        try:
-            # A timer costs nothing beside a store that is asked over a network or in a thread.
-            done, _ = await asyncio.wait([verdict], timeout=self._rules.timeout)
-        except asyncio.CancelledError:
-            verdict.add_done_callback(self._give_back)
-            raise
-        if not done:
-            verdict.add_done_callback(self._give_back)
-            self._late = verdict
-            raise self._no_answer()
-        return verdict.result()
-
-    def _no_answer(self) -> LimitStoreUnavailable:
-        return LimitStoreUnavailable(f"no answer within {self._rules.timeout * 1000:g} ms")
-
-    def _give_back(self, late: asyncio.Future[Verdict]) -> None:
-        """Nobody waits for it any more."""
-        if late.cancelled() or late.exception() is not None:
-            return
-        verdict = late.result()
-        if isinstance(verdict, Reservation):
-            self._store.settle(verdict, [0] * len(verdict.charges))
-
     def _alert(self, caller: Caller, planned: Sequence[Planned], reservation: Reservation) -> None:
         for each, amount, total in zip(planned, reservation.amounts, reservation.totals, strict=True):
             bucket, ends = each.charge.bucket, each.charge.ends
@@ -342,12 +345,6 @@ class Limits:
                 used=used,
                 of=each.limit.amount,
             )
-
-
-def _nothing(planned: Sequence[Planned]) -> Reservation:
-    """A reservation of nothing: what the call uses counts all the same."""
-    nothing = [0] * len(planned)
-    return Reservation([each.charge for each in planned], nothing, nothing)
 
 
 def _charges(

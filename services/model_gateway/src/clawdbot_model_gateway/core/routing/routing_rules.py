@@ -1,20 +1,26 @@
 """Rules that send requests to another model, by conditions in CEL.
 
-A condition is checked when it is compiled, and costs a bounded time: without `map` and `filter` it builds no
-lists, and the library bounds the rounds of all its loops together. Only the fields of a request that some
-rule reads are converted for CEL.
+A condition is checked when it is compiled, and costs bounded time and memory: the library bounds the rounds
+of all its loops together, and what a round can cost is bounded here. The event loop does not wait for what
+takes long all the same, such as loops over a long conversation: that has a thread.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
+import time
 from collections.abc import Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
 from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, but no py.typed
 from clawdbot.model_gateway.v1.generation_pb2 import DESCRIPTOR, GenerateRequest
+from clawdbot_servicekit.daemon_thread import in_daemon_thread
 from clawdbot_servicekit.log_content import Content
 
 from clawdbot_model_gateway.core.routing.cel_words import cause, constant_patterns, explanation, plain_type
@@ -23,7 +29,21 @@ log = structlog.get_logger(__name__)
 
 MAX_LENGTH: Final = 2000
 """Characters of a condition."""
+MAX_JOINS: Final = 4
+"""Places in a condition that make new texts or lists out of others. Each makes a copy."""
+MAX_PATTERN_SECONDS: Final = 0.001
+"""Processor time of a pattern on an empty text. It is compiled for each text: common ones take 0.02 ms."""
+LOOP_BYTES: Final = 1024
+PATTERN_BYTES: Final = 65_536
+"""Sizes of a request above which rules with loops, or else with patterns, have a thread."""
+MAX_THREADS: Final = 2
+"""Requests that have one at the same time."""
+_LOOP: Final = b"@result"
+"""In a compiled condition: the variable of a loop's result."""
+_JOINS: Final = (b"add_string", b"add_bytes", b"add_list", b"string_to_bytes", b"bytes_to_string")
+"""Names of what makes new texts and lists, as a compiled condition has them."""
 _FIELD: Final = re.compile(r"\brequest\b(?:\s*\.\s*(\w+))?")
+_MATCHES: Final = re.compile(r"\bmatches\s*\(")
 _BUILDS_LISTS: Final = re.compile(r"\b(map|filter)\b\s*\(")
 _NO_VALUE: Final = "NOT_FOUND"
 """Of a condition that reads a label which the request does not have: it does not hold."""
@@ -42,6 +62,8 @@ class Rule:
     text: str
     model: str
     """An alias, or a target."""
+    max_bytes: int
+    """Size of a request up to which the condition takes a millisecond at most, or about that."""
 
 
 class RoutingRules:
@@ -56,8 +78,25 @@ class RoutingRules:
 
     def __init__(self, rules: Sequence[tuple[str, str]]) -> None:
         self._environment = _environment()
-        self._rules = [Rule(_compiled(self._environment, text), text, model) for text, model in rules]
+        self._rules = [_rule(self._environment, text, model) for text, model in rules]
         self._fields = {found[1] for text, _ in rules for found in _FIELD.finditer(text)}
+        self._max_bytes = min((each.max_bytes for each in self._rules), default=sys.maxsize)
+        """Size of a request up to which the event loop may wait for the rules."""
+        self._threads = asyncio.Semaphore(MAX_THREADS)
+
+    async def choose(self, request: GenerateRequest, tenant: str) -> str:
+        """As `model_for`, without keeping the event loop for long."""
+        if request.ByteSize() <= self._max_bytes:
+            return self.model_for(request, tenant)
+        await self._threads.acquire()
+        try:
+            chosen = in_daemon_thread(partial(copy_context().run, self.model_for, request, tenant))
+        except RuntimeError:  # no more threads
+            self._threads.release()
+            raise
+        # A thread cannot be stopped: who leaves does not make room for another one.
+        chosen.add_done_callback(lambda _: self._threads.release())
+        return await asyncio.shield(chosen)
 
     def model_for(self, request: GenerateRequest, tenant: str) -> str:
         """The model of the first rule that holds; empty where none does."""
@@ -79,8 +118,8 @@ class RoutingRules:
 
     def _view(self, request: GenerateRequest) -> GenerateRequest:
         """What rules read of a request: conversations are long, and few rules look at them."""
-        if None in self._fields:
-            return request
+        if None in self._fields or "messages" in self._fields:
+            return request  # a copy takes longer than what it spares
         view = GenerateRequest()
         for field, value in request.ListFields():
             if field.name not in self._fields:
@@ -111,6 +150,20 @@ def _environment() -> Any:
     return cel.NewEnv(DESCRIPTOR.pool, variables=types, container=DESCRIPTOR.package)
 
 
+def _rule(environment: Any, text: str, model: str) -> Rule:
+    condition = _compiled(environment, text)
+    compiled = condition.serialize()
+    calls, constant = len(_MATCHES.findall(text)), len([*constant_patterns(text)])
+    max_bytes = sys.maxsize
+    if calls > constant or (calls and _LOOP in compiled):
+        max_bytes = 0  # a pattern may be the caller's, or is compiled in each round
+    elif _LOOP in compiled:
+        max_bytes = LOOP_BYTES
+    elif calls:
+        max_bytes = PATTERN_BYTES
+    return Rule(condition, text, model, max_bytes)
+
+
 def _compiled(environment: Any, text: str) -> Any:
     if len(text) > MAX_LENGTH:
         raise InvalidCondition(f"has {len(text)} characters; at most {MAX_LENGTH} are allowed")
@@ -125,6 +178,12 @@ def _compiled(environment: Any, text: str) -> Any:
         raise InvalidCondition(
             f"expected a condition, which is true or false; this is {plain_type(kind.name())}"
         )
+    compiled = condition.serialize()
+    joins = sum(map(compiled.count, _JOINS))
+    allowed = 0 if _LOOP in compiled else MAX_JOINS
+    if joins > allowed:
+        where = "in a condition that loops" if not allowed else f"more than {allowed} times"
+        raise InvalidCondition(f"texts and lists cannot be joined or converted {where}: each makes a copy")
     _check_patterns(environment, text)
     return condition
 
@@ -133,7 +192,18 @@ def _check_patterns(environment: Any, text: str) -> None:
     """An invalid pattern that is written in the condition would only be found by the first request."""
     for pattern in constant_patterns(text):
         # By the library itself: its regular expressions are not those of Python.
-        found = environment.compile(f'"".matches({pattern})').eval(environment.Activation({})).value()
+        search = environment.compile(f'"".matches({pattern})')
+        found = search.eval(environment.Activation({})).value()
         if not isinstance(found, bool):
             what = str(found).rpartition("regular expression: ")[2].rpartition(": ")[0]
             raise InvalidCondition(f"{pattern} is not a regular expression{': ' if what else ''}{what}")
+        times = []
+        for _ in range(3):
+            began = time.thread_time()
+            search.eval(environment.Activation({}))
+            times.append(time.thread_time() - began)
+        if min(times) > MAX_PATTERN_SECONDS:
+            took = min(times) * 1000
+            raise InvalidCondition(
+                f"{pattern} is too large: it takes {took:.0f} ms for each text; repeat less"
+            )

@@ -51,6 +51,11 @@ class InMemoryLimitStore(LimitStore):
         self._buckets: dict[str, _Bucket] = {}
         self._clean_at = 0.0
 
+    @property
+    @override
+    def answers(self) -> bool:
+        return True
+
     @override
     async def start(self) -> None:
         if self._saved is not None:

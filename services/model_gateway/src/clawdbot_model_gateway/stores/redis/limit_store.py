@@ -155,8 +155,14 @@ class RedisLimitStore(LimitStore):
         delayed renews the lease of those who were owners then."""
         self._failure = ""
         """Why the last script failed; empty if it did not."""
+        self._answers = False
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    @override
+    def answers(self) -> bool:
+        return self._answers
 
     @override
     async def start(self) -> None:
@@ -174,6 +180,9 @@ class RedisLimitStore(LimitStore):
             with suppress(*FAILURES):
                 async with asyncio.timeout(SOCKET_TIMEOUT):
                     await self._send()
+                    if self._settled and not self._failure:
+                        # What was sent before had no answer, and was sent again.
+                        await self._send()
                     for each in owners:
                         await self._redis.set(f"{PREFIX}owner:{each}", 0, ex=ENDED)
         await self._redis.aclose()
@@ -231,6 +240,7 @@ class RedisLimitStore(LimitStore):
         else:
             self._sending = None
             self._failure = ""
+            self._answers = True
             self._forget_former()
             for (charges, future), answer in zip(batch, answers, strict=True):
                 self._answer(charges, future, answer)
@@ -255,7 +265,8 @@ class RedisLimitStore(LimitStore):
     def _answer(self, charges: Sequence[Charge], future: asyncio.Future[Verdict], answer: list[int]) -> None:
         granted, *numbers = answer
         if not granted:
-            verdict: Verdict = Full(*numbers)
+            place, total, used = numbers
+            verdict: Verdict = Full(place, total, used)
         else:
             verdict = Reservation(charges, numbers[::2], numbers[1::2], self._owner)
             self._outstanding[self._owner] += 1
@@ -266,6 +277,7 @@ class RedisLimitStore(LimitStore):
 
     def _fail(self, error: BaseException, batch: _Batch) -> None:
         self._failure = failure_text(error)
+        self._answers = False
         for _, future in (*batch, *self._waiting):
             if not future.done():
                 future.set_exception(LimitStoreUnavailable(self._failure))

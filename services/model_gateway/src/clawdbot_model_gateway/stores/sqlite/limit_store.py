@@ -100,6 +100,11 @@ class SqliteLimitStore(LimitStore):
         self._checked_at = float("-inf")
         self._clean_at = float("-inf")
 
+    @property
+    @override
+    def answers(self) -> bool:
+        return True
+
     @override
     async def start(self) -> None:
         self._owners.open()

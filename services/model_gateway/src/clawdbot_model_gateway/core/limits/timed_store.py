@@ -1,0 +1,109 @@
+"""Asks the store of limits in limited time.
+
+A store that takes longer is busy. Calls that may go on all the same get what they reserve later. A call that
+has no room by what the store said before does not go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from clawdbot_model_gateway.core.limits.bucket_estimates import BucketEstimates
+from clawdbot_model_gateway.core.limits.limit_store import (
+    Charge,
+    LimitStore,
+    LimitStoreUnavailable,
+    Reservation,
+    Verdict,
+)
+
+Late: TypeAlias = Callable[[Reservation | None], None]
+"""Gets what a call has reserved that began before; None: nothing, for want of room or of a store."""
+
+
+class TimedStore:
+    """A store, and what is known of it while it is busy.
+
+    Args:
+        store: counts.
+    """
+
+    def __init__(self, store: LimitStore) -> None:
+        self._store = store
+        self._estimates = BucketEstimates()
+        self._late: asyncio.Future[Verdict] | None = None
+        """What was not answered in time: until it is, nobody else waits."""
+
+    async def reserve(self, charges: Sequence[Charge], seconds: float, late: Late | None) -> Verdict | None:
+        """What the store says; None: it is busy, and the call may go on.
+
+        Args:
+            charges: what to reserve.
+            seconds: for which the store is waited for.
+            late: called once, later, if the call goes on; None: no call goes on.
+
+        Raises:
+            LimitStoreUnavailable: it is down; or it is busy, and no call goes on.
+        """
+        patient = self._late is None or self._late.done()
+        if late is None and not patient:
+            raise _no_answer(seconds)
+        asked = self._store.reserve(charges)
+        if not isinstance(asked, asyncio.Future):
+            return asked
+        if patient:
+            try:
+                # A timer costs nothing beside a store that is asked over a network or in a thread.
+                done, _ = await asyncio.wait([asked], timeout=seconds)
+            except asyncio.CancelledError:
+                asked.add_done_callback(partial(self._answered_nobody, charges))
+                raise
+            if done:
+                verdict = asked.result()
+                self._estimates.note(charges, verdict)
+                return verdict
+            self._late = asked
+        # One that has never answered says nothing about its buckets.
+        full = self._estimates.first_full(charges) if self._store.answers else None
+        if late is None or full is not None:
+            asked.add_done_callback(partial(self._answered_nobody, charges))
+        if late is None:
+            raise _no_answer(seconds)
+        if full is None:
+            self._estimates.expect(charges)
+            asked.add_done_callback(partial(self._answered_late, charges, late))
+        return full
+
+    def settle(self, reservation: Reservation, used: Sequence[int]) -> None:
+        """Replaces a reservation by what was used; it is called once."""
+        self._estimates.settle(reservation, used)
+        self._store.settle(reservation, used)
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Settles a reservation of which nothing is used."""
+        self.settle(reservation, [0] * len(reservation.charges))
+
+    def _answered_late(self, charges: Sequence[Charge], late: Late, asked: asyncio.Future[Verdict]) -> None:
+        """The store has answered, or failed, about a call that went on."""
+        self._estimates.forget(charges)
+        late(self._reserved(charges, asked))
+
+    def _answered_nobody(self, charges: Sequence[Charge], asked: asyncio.Future[Verdict]) -> None:
+        """The same about a call that was cancelled or refused."""
+        reservation = self._reserved(charges, asked)
+        if reservation is not None:
+            self.give_back(reservation)
+
+    def _reserved(self, charges: Sequence[Charge], asked: asyncio.Future[Verdict]) -> Reservation | None:
+        if asked.cancelled() or asked.exception() is not None:
+            return None
+        verdict = asked.result()
+        self._estimates.note(charges, verdict)
+        return verdict if isinstance(verdict, Reservation) else None
+
+
+def _no_answer(seconds: float) -> LimitStoreUnavailable:
+    return LimitStoreUnavailable(f"no answer within {seconds * 1000:g} ms")
