@@ -13,8 +13,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
@@ -131,6 +131,7 @@ class CallLog:
     def __init__(self) -> None:
         # Bound now: a logger that is not bound looks for its configuration with each use.
         self._log = structlog.get_logger(CALL_LOGGER).bind()
+        self._writer = structlog.get_config()["logger_factory"](CALL_LOGGER)
         self._loop = asyncio.get_running_loop()
         self._batch: list[tuple[CallRecord, float, Mapping[str, Any]]] = []
 
@@ -151,23 +152,36 @@ class CallLog:
 
     def _write_batch(self) -> None:
         batch, self._batch = self._batch, []
-        with _buffered_lines():
+        # Past structlog's loggers, which take a quarter of the time of a line.
+        processors = structlog.get_config()["processors"]
+        lines: list[Any] = []
+        try:
             for record, ended_at, ids in batch:
-                self._write_line(record, ended_at, ids)
+                level = "debug" if record.in_process else "info"
+                line: Any = _fields(record, ended_at, ids)
+                with suppress(structlog.DropEvent):
+                    for process in processors:
+                        line = process(self._writer, level, line)
+                    lines.append(line)
+        finally:
+            if lines:
+                self._writer.msg("\n".join(lines))
 
-    def _write_line(self, record: CallRecord, ended_at: float, ids: Mapping[str, Any]) -> None:
-        fields = {**ids, **record.fields}
-        if record.reason:
-            fields["reason"] = record.reason
-        if record.tenant:
-            fields["tenant"] = record.tenant
-        if record.key_id:
-            fields["key"] = record.key_id
-        fields["method"] = record.method.lstrip("/")
-        fields["code"] = record.code
-        fields["ms"] = round(record.seconds * 1000, 3)
-        fields["timestamp"] = _timestamp(ended_at)
-        (self._log.debug if record.in_process else self._log.info)("call", **fields)
+
+def _fields(record: CallRecord, ended_at: float, ids: Mapping[str, Any]) -> EventDict:
+    fields: EventDict = {**ids, **record.fields}
+    if record.reason:
+        fields["reason"] = record.reason
+    if record.tenant:
+        fields["tenant"] = record.tenant
+    if record.key_id:
+        fields["key"] = record.key_id
+    fields["method"] = record.method.lstrip("/")
+    fields["code"] = record.code
+    fields["ms"] = round(record.seconds * 1000, 3)
+    fields["timestamp"] = _timestamp(ended_at)
+    fields["event"] = "call"
+    return fields
 
 
 def _timestamp(at: float) -> str:
@@ -198,42 +212,20 @@ def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
 
 
 class _LineWriter(structlog.WriteLogger):
-    """A logger that knows its name, for the line, and that can buffer lines."""
+    """A logger that knows its name, for the line."""
 
     def __init__(self, stream: TextIO, name: str = "clawdbot") -> None:
         super().__init__(stream)
         self.name = name
 
     def msg(self, message: str) -> None:
-        """Writes the line now, or adds it to the buffer. A line that cannot be written is lost."""
-        buffer = _buffer.get()
-        if buffer is None:
-            # Where the log's disk is full or its reader gone, what the line is about still goes on.
-            with suppress(OSError):
-                super().msg(message)
-        else:
-            buffer.setdefault(self, []).append(message)
+        """Writes the line. One that cannot be written is lost."""
+        # Where the log's disk is full or its reader gone, what the line is about still goes on.
+        with suppress(OSError):
+            super().msg(message)
 
     log = debug = info = warn = warning = msg
     fatal = failure = err = error = critical = exception = msg
-
-
-_buffer: contextvars.ContextVar[dict[_LineWriter, list[str]] | None] = contextvars.ContextVar(
-    "buffer", default=None
-)
-
-
-@contextmanager
-def _buffered_lines() -> Iterator[None]:
-    """Inside the block lines are buffered; at its end they are written at once."""
-    buffer: dict[_LineWriter, list[str]] = {}
-    token = _buffer.set(buffer)
-    try:
-        yield
-    finally:
-        _buffer.reset(token)
-        for writer, lines in buffer.items():
-            writer.msg("\n".join(lines))
 
 
 def _log_uncaught() -> None:
