@@ -73,6 +73,23 @@ async def test_it_is_found_where_it_has_moved(tmp_path, names):
             assert names.lookups == 2
 
 
+async def test_many_requests_at_once_find_it_and_the_look_ups_are_few(tmp_path, names):
+    port, rounds = free_port(), 5
+    async with gateway(tmp_path, model=at(port, keep_alive=0, warm=0)) as served:
+        for number in range(rounds):
+            names.addresses = [(OLD, NEW)[number % 2]]
+            async with raw_server(answering(str(number)), names.addresses[0], port):
+                calls = [served.inside.begin(asks("x"), "generate", 60) for _ in range(40)]
+                reading = [asyncio.ensure_future(each) for each in calls]
+                await asyncio.sleep(0)
+                for each in calls[::2]:
+                    each.cancel()
+                replies = await asyncio.gather(*reading, return_exceptions=True)
+            texts = {each.message.parts[0].text for each in replies[1::2]}
+            assert texts == {str(number)}
+    assert names.lookups <= 40 * rounds
+
+
 async def test_one_that_is_down_is_looked_up_once_for_each_request(tmp_path, names):
     model = {**at(free_port(), warm=0), "breaker": {"enabled": False}}
     async with gateway(tmp_path, model=model) as served:

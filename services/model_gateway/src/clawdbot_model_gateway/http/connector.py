@@ -11,6 +11,7 @@ found ended was idle for too long.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import select
 import time
@@ -19,7 +20,7 @@ from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
+from aiohttp.connector import Connection, _DNSCacheTable
 from aiohttp.http import HttpProcessingError
 from typing_extensions import override
 
@@ -119,24 +120,38 @@ class IdleConnections(aiohttp.BaseConnector):
             self._keepalive_timeout, self._forget_at = limit, now + LEARNED_FOR
 
 
+class Addresses(_DNSCacheTable):
+    """The addresses of names."""
+
+    def expire(self, place: tuple[str, int]) -> None:
+        """Has a place looked up again. It stays here for requests that aiohttp has wait for its addresses."""
+        if place in self:
+            self._timestamps[place] = -math.inf
+
+
 class TcpConnector(IdleConnections, aiohttp.TCPConnector):
     """Connections to a host and port. Addresses that do not answer are looked up again at once."""
+
+    def __init__(self, *, ttl_dns_cache: int, **more: Any) -> None:
+        super().__init__(ttl_dns_cache=ttl_dns_cache, **more)
+        self._cached_hosts: Addresses = Addresses(ttl_dns_cache)
 
     @override
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
         url = req.proxy or req.url
-        known = (url.raw_host, url.port) in self._cached_hosts
+        place = (url.raw_host or "", url.port or 0)
+        known = place in self._cached_hosts and not self._cached_hosts.expired(place)
         try:
             return await super()._create_connection(req, traces, timeout)
         except aiohttp.ClientConnectorError:
-            self.clear_dns_cache()
+            self._cached_hosts.expire(place)
             if not known:
                 raise
         except asyncio.CancelledError:
             # Perhaps since it has taken too long.
-            self.clear_dns_cache()
+            self._cached_hosts.expire(place)
             raise
         return await super()._create_connection(req, traces, timeout)
 
