@@ -52,15 +52,19 @@ def _is_plain(schema: Any) -> bool:
     if not isinstance(schema, Mapping):
         return False
     properties, others = schema.get("properties", {}), schema.get("additionalProperties")
-    members = [each for each in schema.get("allOf", ()) if isinstance(each, Mapping)]
-    values = (schema.get("const"), *schema.get("enum", ()))
+    required, allowed, members = (schema.get(each, []) for each in ("required", "enum", "allOf"))
+    if not isinstance(properties, Mapping) or not all(
+        isinstance(each, list) for each in (required, allowed, members)
+    ):
+        return False  # No schema at all, which the emulation reports.
+    values = (schema.get("const"), *allowed)
     return (
         (bool(properties) or others is False or not _is_object(schema))
         and others in (None, False)
         and CONDITIONS.isdisjoint(schema)
         and "prefixItems" not in schema
-        and set(schema.get("required", ())) <= set(properties)
-        and not any(_is_object(each) or "$ref" in each for each in members)
+        and all(isinstance(each, str) and each in properties for each in required)
+        and not any(_is_object(each) or "$ref" in each for each in members if isinstance(each, Mapping))
         and not any(isinstance(each, dict | list) for each in values)
     )
 
