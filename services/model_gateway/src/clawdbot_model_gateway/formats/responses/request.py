@@ -82,6 +82,7 @@ NON_REASONING_MODELS: Final = re.compile(r"(ft:)?(gpt-3|gpt-4|chatgpt-|gpt-[\w.]
 
 
 LEAST_EFFORTS: Final = (
+    (re.compile(r"gpt-5-pro"), "high"),
     (re.compile(r"(ft:)?gpt-5(-mini|-nano)?(-\d{4}|$)"), "minimal"),
     (re.compile(r"(ft:)?(o\d|codex|gpt-(5(?!\.)|[6-9]|\d\d))"), "low"),
 )
