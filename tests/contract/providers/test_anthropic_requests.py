@@ -121,6 +121,22 @@ async def test_a_schema_that_the_vendor_would_change_or_refuse_is_emulated(serve
     assert "output_config" not in backend.last
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": 5},
+        {"allOf": 3},
+        {"enum": 7},
+        {"oneOf": [{"properties": 3}]},
+        {"anyOf": [{"required": [{}]}, {"required": 3}]},
+    ],
+)
+async def test_what_is_no_schema_is_an_invalid_request(served_model, schema):
+    _, client = served_model
+    error = await client.fault(asks(response_format=schema_format(schema)))
+    assert error.reason == "INVALID_REQUEST"
+
+
 async def test_a_model_without_schemas_has_them_emulated(tmp_path):
     old = listed()
     old["capabilities"]["structured_outputs"] = {"supported": False}

@@ -87,6 +87,16 @@ class TestOpenAI(VendorContract):
         return behave
 
 
+@pytest.mark.parametrize("value", ["many", [], {}, 5])
+async def test_a_limit_in_the_options_is_the_vendors_to_judge_unless_it_is_too_small(
+    provider, backend, value
+):
+    request = asks()
+    request.provider_options.update({"max_output_tokens": value})
+    await provider.generate(request, MODEL)
+    assert backend.last["max_output_tokens"] == (16 if value == 5 else value)
+
+
 async def test_reasoning_that_comes_twice_goes_back_once(provider, backend):
     """As in a conversation with two equal replies from a cache."""
     thought = Part(reasoning=Reasoning(text="hm", signature=b"openai:rs_1:gAAA"))

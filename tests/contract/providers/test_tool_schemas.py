@@ -69,6 +69,28 @@ async def test_a_combination_at_the_top_becomes_one_object(tmp_path, wire, rpc, 
     assert all(keyword in sent["description"] for keyword in REFUSED & schema.keys())
 
 
+MALFORMED: Final = [
+    {"properties": 5, "anyOf": [CARD]},
+    {"required": 5, "anyOf": [{"required": 3}]},
+    {"oneOf": [{"properties": 3}, 7]},
+    {"anyOf": [{"required": [{}, "a"]}], "description": 5},
+    {"allOf": 3, "enum": 7},
+    {"anyOf": [{"$ref": "#/$defs/nothing"}, {"$ref": 5}]},
+]
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "responses"])
+@pytest.mark.parametrize("schema", MALFORMED)
+async def test_what_is_no_schema_is_left_to_the_vendor(tmp_path, wire, schema):
+    pay = ToolSpec(name="pay")
+    pay.input_schema.update(schema)
+    protocol = WIRES[wire]
+    async with served(tmp_path, protocol) as (backend, client):
+        backend.will(answer(protocol, "generate", protocol.text("Hi"), protocol.whole("Hi")))
+        await replies_to(client, asks(tools=[pay]), "generate")
+        assert REFUSED.isdisjoint(sent_schema(wire, backend.last))
+
+
 @pytest.mark.parametrize("wire", ["gemini", "ollama", "chat"])
 async def test_vendors_that_take_a_combination_get_it(tmp_path, wire):
     pay = ToolSpec(name="pay")

@@ -105,6 +105,18 @@ class VendorContract(BackendContract):
         sent = await self.sent(provider, model, backend, *BETWEEN)
         assert sent.index("first result") < sent.index("second result") < sent.index("hurry up")
 
+    @pytest.mark.parametrize("order", [1, -1])
+    async def test_what_a_tool_says_beside_its_results_is_the_users(self, provider, model, backend, order):
+        beside = [*result("c1", "the result").parts, Part(text="a note")][::order]
+        alone = Message(role=ROLE_TOOL, parts=[Part(text="another note")])
+        said = Message(role=ROLE_TOOL, parts=beside)
+        sent = await self.sent(provider, model, backend, "Hi", calling("c1"), said, alone)
+        assert sent.index("the result") < sent.index("a note") < sent.index("another note")
+        (speaker,) = {
+            each["role"] for each in objects_in(json.loads(sent)) if "note" in " ".join(texts_in(each))
+        }
+        assert speaker == "user"
+
     @pytest.mark.parametrize("blank", ["", "  ", "\n"])
     async def test_a_blank_text_is_not_sent(self, provider, model, backend, blank):
         reply = Message(role=ROLE_ASSISTANT, parts=[Part(text=blank)])
@@ -161,6 +173,14 @@ class VendorContract(BackendContract):
         """The body of a request with these messages, as text."""
         await provider.generate(asks(*messages), model)
         return json.dumps(backend.last, ensure_ascii=False)
+
+
+def objects_in(value):
+    """All objects in a body that have a role."""
+    if isinstance(value, dict) and "role" in value:
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from objects_in(each)
 
 
 def texts_in(value):

@@ -127,6 +127,15 @@ def test_an_option_that_makes_the_model_think_takes_its_sampling_away():
     assert warnings == ["sampling.temperature", "provider_options.top_k"]
 
 
+@pytest.mark.parametrize("value", ["high", None, [0.5], {}])
+def test_an_option_that_is_no_number_is_left_out_while_the_model_thinks(value):
+    request = asks()
+    request.provider_options.update({"thinking": {"type": "enabled"}, "temperature": value, "top_p": value})
+    wire, warnings = encode(request)
+    assert not {"temperature", "top_p"} & wire.keys()
+    assert warnings == ["provider_options.temperature", "provider_options.top_p"]
+
+
 def test_a_current_model_thinks_adaptively_and_takes_an_effort():
     wire = body(asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW}))
     assert wire["thinking"] == {"type": "adaptive", "display": "summarized"}

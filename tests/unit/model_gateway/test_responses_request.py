@@ -208,6 +208,7 @@ def test_a_reasoning_model_takes_a_temperature_only_with_reasoning_turned_off():
         ("gpt-5-mini", "minimal"),
         ("gpt-5-nano-2025-08-07", "minimal"),
         ("gpt-5-codex", "low"),
+        ("gpt-5-pro", "high"),
         ("ft:gpt-5-mini-2025-08-07:me", "minimal"),
         ("gpt-6.1-sol", "low"),
         ("gpt-5.1", None),

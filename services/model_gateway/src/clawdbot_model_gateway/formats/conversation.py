@@ -1,8 +1,8 @@
 """Puts a conversation into the form that every vendor takes, before it is written in one vendor's format.
 
-Vendors refuse a text that is empty or blank, a message between the results of one message's calls, a call
-without a result, a result without a call, two calls with one id, and, but for OpenAI and Google, a request
-without a question. Some refuse an assistant that speaks first.
+Vendors refuse a text that is empty or blank, words of a tool beside its results, a message between the
+results of one message's calls, a call without a result, a result without a call, two calls with one id, and,
+but for OpenAI and Google, a request without a question. Some refuse an assistant that speaks first.
 """
 
 from __future__ import annotations
@@ -76,12 +76,14 @@ def prepare(messages: Iterable[Message], repairs: Repairs | None = None) -> Numb
     for index, message in enumerate(messages):
         parts = message.parts
         if len(parts) == 1 and not is_blank(parts[0].text):
-            kept.append((index, message))  # The fast path for nearly every message.
+            # The fast path for nearly every message.
+            kept.append((index, message if message.role != ROLE_TOOL else _of_the_user(message, parts)))
             continue
         kinds = {part.WhichOneof("content") for part in parts if not _is_blank_text(part)}
         has_tools = has_tools or not kinds.isdisjoint(_TOOL_KINDS)
         if kinds:
-            kept.append((index, message))
+            no_result = message.role == ROLE_TOOL and "tool_result" not in kinds
+            kept.append((index, _of_the_user(message, parts) if no_result else message))
         elif message.role == ROLE_USER:
             kept.append((index, _saying_nothing(message)))
     if has_tools:
@@ -115,6 +117,11 @@ def _is_blank_text(part: Part) -> bool:
     return part.WhichOneof("content") == "text" and is_blank(part.text)
 
 
+def _of_the_user(message: Message, parts: Iterable[Part]) -> Message:
+    """What a tool's message has beside results: vendors take nothing else from a tool."""
+    return Message(role=ROLE_USER, name=message.name, parts=parts)
+
+
 def _saying_nothing(message: Message) -> Message:
     return Message(role=ROLE_USER, name=message.name, parts=[Part(text=EMPTY_MESSAGE)])
 
@@ -134,7 +141,7 @@ def _paired(messages: Numbered, repairs: Repairs) -> Numbered:
         if not any(part.HasField("tool_result") for part in message.parts):
             paired.append((index, message))
         elif rest := [part for part in message.parts if not part.HasField("tool_result")]:
-            paired.append((index, Message(role=message.role, name=message.name, parts=rest)))
+            paired.append((index, _of_the_user(message, rest)))
         answers = results.get(index, {})
         for number, (at, parts) in enumerate(answers.items(), 1):
             after = dict(messages[position + number : position + number + 1]).get(at)
@@ -148,9 +155,11 @@ def _paired(messages: Numbered, repairs: Repairs) -> Numbered:
 
 
 def _is_whole(message: Message, results: list[Part], *, last: bool) -> bool:
-    """Whether the message is in its place: these are all of its results, and others may only follow them."""
+    """Whether the message is in its place: these are all of its results, and a person's words may follow."""
     others = sum(not part.HasField("tool_result") for part in message.parts)
-    return len(message.parts) == len(results) + others and (last or not others)
+    return len(message.parts) == len(results) + others and not (
+        others and (message.role == ROLE_TOOL or not last)
+    )
 
 
 def _results_of_calls(messages: Numbered, repairs: Repairs) -> tuple[dict[int, dict[int, list[Part]]], bool]:

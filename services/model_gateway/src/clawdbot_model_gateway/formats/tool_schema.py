@@ -10,6 +10,8 @@ import orjson
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot_servicekit.structs import to_json, to_plain
 
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
+
 DEMANDED: Final[dict[str, Any]] = {"type": "object", "properties": {}}
 """All of it for a tool without arguments. OpenAI and Anthropic refuse a schema without one of them."""
 ALTERNATIVES: Final = ("anyOf", "oneOf")
@@ -38,17 +40,18 @@ def flat_schema(tool: ToolSpec) -> dict[str, Any]:
     refused = {name: schema.pop(name) for name in REFUSED_AT_TOP if name in schema}
     if not refused:
         return schema
-    required = {*schema.get("required", ())}
+    schema["properties"] = as_object(schema["properties"])
+    required = _names(schema.get("required"))
     for keyword in (*ALTERNATIVES, "allOf"):
         parts = [*_objects(refused.get(keyword), schema)]
         for part in parts:
-            schema["properties"] = _merged(schema["properties"], part.get("properties", {}))
-        demanded = [{*part.get("required", ())} for part in parts]
+            schema["properties"] = _merged(schema["properties"], as_object(part.get("properties")))
+        demanded = [_names(part.get("required")) for part in parts]
         if demanded:
             required |= set.intersection(*demanded) if keyword in ALTERNATIVES else set.union(*demanded)
     if required:
         schema["required"] = sorted(required)
-    said = filter(None, (schema.get("description"), orjson.dumps(refused).decode()))
+    said = filter(None, (as_string(schema.get("description")), orjson.dumps(refused).decode()))
     return {**schema, "description": "\n\n".join(said)}
 
 
@@ -74,6 +77,11 @@ def _objects(schemas: Any, root: Mapping[str, Any]) -> Iterator[Mapping[str, Any
         found = resolve(each["$ref"], root) if isinstance(each, Mapping) and "$ref" in each else each
         if isinstance(found, Mapping):
             yield found
+
+
+def _names(value: Any) -> set[str]:
+    """The names in a list of them."""
+    return {each for each in value if isinstance(each, str)} if isinstance(value, list) else set()
 
 
 def _merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:

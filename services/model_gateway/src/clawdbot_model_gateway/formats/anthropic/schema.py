@@ -5,7 +5,7 @@ Source: Anthropic's page on structured outputs, "JSON Schema limitations", and w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ COPIED_KEYWORDS: Final = frozenset(
 SCHEMA_MAPS: Final = frozenset({"properties", "$defs", "definitions"})
 """Keywords that contain schemas by name."""
 SCHEMA_LISTS: Final = frozenset({"anyOf", "allOf"})
+UNIONS: Final = SCHEMA_LISTS | {"oneOf"}
+"""Keywords that contain lists of schemas."""
 ANNOTATIONS: Final = frozenset({"$schema", "$id", "$comment", "examples"})
 """Keywords that restrict nothing."""
 
@@ -52,31 +54,37 @@ def _is_plain(schema: Any) -> bool:
     if not isinstance(schema, Mapping):
         return False
     properties, others = schema.get("properties", {}), schema.get("additionalProperties")
-    members = [each for each in schema.get("allOf", ()) if isinstance(each, Mapping)]
-    values = (schema.get("const"), *schema.get("enum", ()))
+    required, allowed, members = (schema.get(each, []) for each in ("required", "enum", "allOf"))
+    if not isinstance(properties, Mapping) or not all(
+        isinstance(each, list) for each in (required, allowed, members)
+    ):
+        return False  # No schema at all, which the emulation reports.
+    values = (schema.get("const"), *allowed)
     return (
         (bool(properties) or others is False or not _is_object(schema))
         and others in (None, False)
         and CONDITIONS.isdisjoint(schema)
         and "prefixItems" not in schema
-        and set(schema.get("required", ())) <= set(properties)
-        and not any(_is_object(each) or "$ref" in each for each in members)
+        and all(isinstance(each, str) and each in properties for each in required)
+        and not any(_is_object(each) or "$ref" in each for each in members if isinstance(each, Mapping))
         and not any(isinstance(each, dict | list) for each in values)
     )
 
 
-def _schemas_in(schema: Any) -> Iterator[Any]:
+def _schemas_in(schema: Any) -> list[Any]:
     """The schema and all that the vendor enforces in it."""
-    yield schema
-    for keyword, value in schema.items() if isinstance(schema, Mapping) else ():
-        if keyword in SCHEMA_MAPS and isinstance(value, Mapping):
-            inner: Iterable[Any] = value.values()
-        elif keyword in {*SCHEMA_LISTS, "oneOf"} and isinstance(value, list):
-            inner = value
-        else:
-            inner = (value,) if keyword == "items" else ()
-        for each in inner:
-            yield from _schemas_in(each)
+    found = [schema]
+    for each in found:
+        if not isinstance(each, Mapping):
+            continue
+        for keyword, value in each.items():
+            if keyword in SCHEMA_MAPS and isinstance(value, Mapping):
+                found += value.values()
+            elif keyword in UNIONS and isinstance(value, list):
+                found += value
+            elif keyword == "items":
+                found.append(value)
+    return found
 
 
 def _is_recursive(root: Mapping[str, Any]) -> bool:

@@ -45,7 +45,7 @@ MIN_TOP_P: Final = 0.95
 
 REFUSED_WHILE_THINKING: Final[Mapping[str, Callable[[Any], bool]]] = {
     "temperature": lambda value: value != 1,
-    "top_p": lambda value: value < MIN_TOP_P,
+    "top_p": lambda value: not isinstance(value, int | float) or value < MIN_TOP_P,
     "top_k": lambda _: True,
 }
 """Field → which of its values a request to think may not have."""

@@ -82,6 +82,7 @@ NON_REASONING_MODELS: Final = re.compile(r"(ft:)?(gpt-3|gpt-4|chatgpt-|gpt-[\w.]
 
 
 LEAST_EFFORTS: Final = (
+    (re.compile(r"gpt-5-pro"), "high"),
     (re.compile(r"(ft:)?gpt-5(-mini|-nano)?(-\d{4}|$)"), "minimal"),
     (re.compile(r"(ft:)?(o\d|codex|gpt-(5(?!\.)|[6-9]|\d\d))"), "low"),
 )
@@ -177,7 +178,8 @@ class RequestEncoder:
         warnings = warnings_for(request, supported, self._provider)
         if effort not in (None, EFFORTS.get(request.sampling.reasoning_effort)):
             warnings += enforce_strict(request, [_least_effort(self._provider, model)])
-        if (body.get("max_output_tokens") or MIN_OUTPUT_TOKENS) < MIN_OUTPUT_TOKENS:
+        limit = body.get("max_output_tokens")
+        if isinstance(limit, int | float) and limit < MIN_OUTPUT_TOKENS:
             body["max_output_tokens"] = MIN_OUTPUT_TOKENS
             warnings += enforce_strict(request, [_too_few_tokens(self._provider)])
         if unsupported:
