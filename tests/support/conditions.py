@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
+from typing import TypeVar
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds. Only a condition that never holds takes so long."""
 PAUSE = 0.01
 """Seconds between two looks."""
 
+Result = TypeVar("Result")
 
-async def until(condition: Callable[[], object | Awaitable[object]], seconds: float = PATIENCE) -> bool:
-    """True once the condition holds; an awaitable one is awaited. Raises TimeoutError where it never does."""
+
+async def until(condition: Callable[[], Result | Awaitable[Result]], seconds: float = PATIENCE) -> Result:
+    """What the condition gives once that is true; an awaitable is awaited. TimeoutError if it never is."""
     async with asyncio.timeout(seconds):
         while True:
-            holds = condition()
-            if isawaitable(holds):
-                holds = await holds
-            if holds:
-                return True
+            found = condition()
+            if isawaitable(found):
+                found = await found
+            if found:
+                return found
             await asyncio.sleep(PAUSE)

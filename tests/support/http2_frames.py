@@ -13,6 +13,8 @@ import grpc
 import hpack
 from google.rpc import error_details_pb2, status_pb2
 
+from tests.support.conditions import PATIENCE
+
 DATA, HEADERS, RESET, SETTINGS, PING, GO_AWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 ACK, END_STREAM, END_HEADERS = 1, 1, 4
 CODES = {each.value[0]: each.name for each in grpc.StatusCode}
@@ -51,7 +53,9 @@ def message(data: bytes, *, compressed: bool = False) -> bytes:
 class Http2Client:
     """A connection on which anything can be sent."""
 
-    def __init__(self, port: int, greeting: bytes = PREFACE + frame(SETTINGS), timeout: float = 20) -> None:
+    def __init__(
+        self, port: int, greeting: bytes = PREFACE + frame(SETTINGS), timeout: float = PATIENCE
+    ) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout)
         self._received = self._socket.makefile("rb")
         self._decoder = hpack.Decoder()

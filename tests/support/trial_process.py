@@ -14,6 +14,7 @@ import grpc.aio
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.support.conditions import until
 from tests.support.ports import free_port
 
 
@@ -77,9 +78,7 @@ class TrialProcess:
     async def logged(self, text: str) -> None:
         """Returns when the log contains the text."""
         try:
-            async with asyncio.timeout(45):
-                while text not in self.log():  # noqa: ASYNC110 - another process sets no event
-                    await asyncio.sleep(0.02)
+            await until(lambda: text in self.log())
         except TimeoutError:
             raise AssertionError(f"never logged {text!r}:\n{self.log()}") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 
 import grpc.aio
 
+from tests.support.conditions import until
 from tests.support.gateway_service import Client
 from tests.support.processes import ServiceProcess, process
 
@@ -49,9 +49,7 @@ class TwoWorkers:
     async def _replace(self, pid: int) -> None:
         serving = self.process.log.read_text().count("worker_serves")
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(60):
-            while self.process.log.read_text().count("worker_serves") == serving:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await until(lambda: self.process.log.read_text().count("worker_serves") > serving)
 
 
 @asynccontextmanager
@@ -68,9 +66,7 @@ async def two_workers(
             process("clawdbot_model_gateway", state=folder / "gateway", environment=settings)
         )
         # The first worker is SERVING before the second listens.
-        async with asyncio.timeout(60):
-            while served.log.read_text().count("listening") < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await until(lambda: served.log.read_text().count("listening") >= 2)
         clients = []
         for _ in range(CONNECTIONS):
             channel = grpc.aio.insecure_channel(served.address, (("grpc.use_local_subchannel_pool", 1),))

@@ -225,7 +225,12 @@ async def served(tmp_path, wire, **more):
 
 async def replies(client, rpc):
     """The reply to a request with tools, whole."""
-    result = await client.run(asks(tools=TOOLS), rpc)
+    return await replies_to(client, asks(tools=TOOLS), rpc)
+
+
+async def replies_to(client, request, rpc):
+    """The reply to a request, whole."""
+    result = await client.run(request, rpc)
     return result if rpc == "generate" else accumulate(result)
 
 

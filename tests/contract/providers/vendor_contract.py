@@ -30,7 +30,7 @@ from clawdbot_model_gateway.core.errors import (
 
 from tests.contract.providers.provider_contract import BackendContract, run
 from tests.support.fake_openai import DROP, Answer, whole
-from tests.support.generate_requests import asks, says, text_of
+from tests.support.generate_requests import asks, calling, says, text_of
 
 
 def result(call_id: str, text: str) -> Message:
@@ -113,6 +113,14 @@ class VendorContract(BackendContract):
         texts = [*texts_in(json.loads(sent))]
         assert {"Hi", "Bye"} <= set(texts)
         assert all(each.strip() for each in texts)
+
+    @pytest.mark.parametrize("said", [[], [Part(text=" \n")]])
+    async def test_a_tool_that_failed_and_said_nothing_is_said_to(self, provider, model, backend, said):
+        result = Part(tool_result=ToolResult(call_id="c1", content=said, is_error=True))
+        answer = Message(role=ROLE_TOOL, parts=[result])
+        sent = await self.sent(provider, model, backend, "Hi", calling("c1"), answer)
+        assert "The tool failed and said nothing." in sent
+        assert json.dumps(" \n") not in sent
 
     async def test_a_person_who_says_nothing_is_answered(self, provider, model, backend):
         sent = await self.sent(provider, model, backend, says("Be brief.", ROLE_SYSTEM), says(" "))

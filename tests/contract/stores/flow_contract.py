@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 from clawdbot_dialogue.core.errors import FlowExists
+from clawdbot_dialogue.core.sessions.store import FlowsOutdated
+from msgspec.structs import replace
 
 from tests.support.dialogue_records import LEASE_REQUEST, leased_task, new_session, new_turn
 
@@ -45,6 +47,17 @@ class Flows:
         opening = new_turn(task.session)
         created = await store.create_session(new_session(opening=opening), LEASE_REQUEST)
         assert created.task.newest_flow == flow.number
+
+    async def test_a_session_is_created_only_by_who_has_loaded_the_newest_flow(self, store):
+        """So that nobody need ask before each session whether another process has deployed one."""
+        flow = await store.deploy_flow("greet", 1, "source", 5.0)
+        outdated = replace(new_session(request_id="r1"), newest_flow=flow.number - 1)
+        with pytest.raises(FlowsOutdated):
+            await store.create_session(outdated, LEASE_REQUEST)
+        created = await store.create_session(replace(outdated, newest_flow=flow.number), LEASE_REQUEST)
+        await store.deploy_flow("greet", 2, "source", 6.0)
+        again = await store.create_session(outdated, LEASE_REQUEST)
+        assert (again.session, again.existed) == (created.session, True)
 
     async def test_of_two_rivals_for_a_version_one_wins(self, store):
         ends = await asyncio.gather(

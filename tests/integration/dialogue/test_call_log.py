@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import grpc.aio
 import pytest
 from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from structlog.testing import capture_logs
 
+from tests.support.conditions import until
 from tests.support.dialogue_service import serving
 
 FLOW = """
@@ -44,10 +43,7 @@ async def logged(stub, request):
         except grpc.aio.AioRpcError:
             pass
         # The caller has its response before the server has written its line.
-        async with asyncio.timeout(20):
-            while not (lines := [line for line in log if line.get("method") == method]):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-    return lines[0]
+        return (await until(lambda: [line for line in log if line.get("method") == method]))[0]
 
 
 @pytest.fixture

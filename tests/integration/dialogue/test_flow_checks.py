@@ -14,6 +14,7 @@ from clawdbot_dialogue.core import flow_admin
 from clawdbot_dialogue.core.sessions import deployments
 from clawdbot_servicekit.limited_process import Limits
 
+from tests.support.conditions import until
 from tests.support.dialogue_service import rpc_error, serving
 
 MANY = 12_000
@@ -56,14 +57,6 @@ def children():
         if int(fields[1]) == os.getpid() and fields[0] != "Z":
             found.add(int(stat.parent.name))
     return found
-
-
-async def holds(condition):
-    """Waits until the condition is true."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
-    return True
 
 
 def validate(served, source, **options):
@@ -121,12 +114,12 @@ async def checking(served, before):
     """Starts a check, and returns it once its process runs."""
     call = validate(served, LARGE * 4, timeout=60)
     running = asyncio.ensure_future(call.code())
-    assert await holds(lambda: children() - before)
+    await until(lambda: children() - before)
     return call, running
 
 
 async def ended(before):
-    return await holds(lambda: not children() - before)
+    return await until(lambda: not children() - before)
 
 
 async def test_a_check_ends_when_its_caller_has_gone(served):
@@ -164,7 +157,7 @@ async def test_a_deployed_flow_is_compiled_once_whoever_waits_for_it(served, mon
 
     monkeypatch.setattr(deployments, "compile_flow", counted)
     deploying = asyncio.ensure_future(served.flows.DeployFlow(pb.DeployFlowRequest(source=LARGE)))
-    assert await holds(lambda: compiled)
+    await until(lambda: compiled)
     impatient = [served.flows.ListFlows(pb.ListFlowsRequest(), timeout=0.1) for _ in range(10)]
     await asyncio.gather(*impatient, return_exceptions=True)
     listed = await served.flows.ListFlows(pb.ListFlowsRequest(), timeout=60)

@@ -16,6 +16,7 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE
 
+from tests.support.conditions import until
 from tests.support.dialogue_service import scripted_peers
 from tests.support.engine_cluster import reply_texts
 from tests.support.ports import free_port
@@ -123,18 +124,21 @@ async def test_turns_are_recovered_after_a_restart_without_a_retry(service):
         lost = [asyncio.create_task(send(channel, session, f"say {n}", f"r{n}")) for n in range(3)]
         await hold.reached.wait()
         stub = DialogueServiceStub(channel)
-        while len((await stub.ListTurns(pb.ListTurnsRequest(session_id=session.id))).turns) < 4:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+
+        async def all_accepted():
+            return len((await stub.ListTurns(pb.ListTurnsRequest(session_id=session.id))).turns) == 4
+
+        await until(all_accepted)
         await running.kill()
         await asyncio.gather(*lost, return_exceptions=True)
     async with service.run(), service.connect() as channel:
         stub = DialogueServiceStub(channel)
-        async with asyncio.timeout(TIMEOUT):
-            while True:
-                turns = (await stub.ListTurns(pb.ListTurnsRequest(session_id=session.id))).turns
-                if all(turn.status == TURN_STATUS_DONE for turn in turns):
-                    break
-                await asyncio.sleep(0.05)
+
+        async def all_done():
+            turns = (await stub.ListTurns(pb.ListTurnsRequest(session_id=session.id))).turns
+            return all(turn.status == TURN_STATUS_DONE for turn in turns) and turns
+
+        turns = await until(all_done)
     assert [turn.number for turn in turns] == [1, 2, 3, 4]
     assert sorted(reply_texts(turn)[0] for turn in turns[1:]) == ["Echo: say 0", "Echo: say 1", "Echo: say 2"]
 

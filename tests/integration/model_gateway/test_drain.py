@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import grpc.aio
 import pytest
@@ -91,7 +92,7 @@ async def test_it_waits_for_the_streams_in_flight(tmp_path):
         stream = asyncio.create_task(client.events(asks("x", model="a/m")))
         assert await until(lambda: not served.idle)
         draining = drain(client)
-        await until_draining(client)
+        await until(lambda: is_draining(client))
         assert not draining.done()
         held.set()
         reply = await draining
@@ -117,9 +118,9 @@ async def test_a_request_that_waits_in_its_queue_still_gets_its_turn(tmp_path):
     async with gateway(tmp_path, models=models) as served:
         client, held = served.client, hold_replies(served.application._components.backends["a"])
         tasks = [asyncio.create_task(client.events(asks("x", model="a/m"))) for _ in range(3)]
-        await until_in_flight(client, 3)
+        await until(lambda: has_in_flight(client, 3))
         draining = drain(client)
-        await until_draining(client)
+        await until(lambda: is_draining(client))
         held.set()
         assert (await draining).backend.requests_in_flight == 0
         assert all(each[-1].HasField("finished") for each in await asyncio.gather(*tasks))
@@ -148,7 +149,7 @@ async def test_a_drain_that_is_undone_meanwhile_returns_at_once(tmp_path):
         stream = client.stream(asks("long", model="a/m"))
         await stream.read()
         draining = drain(client)
-        await until_draining(client)
+        await until(lambda: is_draining(client))
         await drain(client, undo=True)
         async with asyncio.timeout(20):
             reply = await draining
@@ -218,23 +219,19 @@ async def test_the_load_is_that_of_all_workers(tmp_path):
         streams = [each.stream(asks("long", model="a/m")) for each in workers.clients]
         assert all([await each.read() for each in streams])
         for client in workers.clients[:6]:
-            await until_in_flight(client, len(streams))
+            await until(partial(has_in_flight, client, len(streams)))
         for each in streams:
             each.cancel()
         for client in workers.clients[:6]:
-            await until_in_flight(client, 0)
+            await until(partial(has_in_flight, client, 0))
 
 
-async def until_draining(client) -> None:
-    async with asyncio.timeout(20):
-        while not (await states(client))["a"].draining:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
+async def is_draining(client) -> bool:
+    return (await states(client))["a"].draining
 
 
-async def until_in_flight(client, count) -> None:
-    async with asyncio.timeout(20):
-        while (await states(client))["a"].requests_in_flight != count:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+async def has_in_flight(client, count) -> bool:
+    return (await states(client))["a"].requests_in_flight == count
 
 
 async def _finished(stream) -> bool:

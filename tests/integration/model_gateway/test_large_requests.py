@@ -4,54 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 
+from tests.support.conditions import until
 from tests.support.fake_openai import completion
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
+from tests.support.raw_server import raw_server, response
 
 LARGE = asks("\x01" * 2_000_000)
 """Six bytes for each character in JSON: more than the system's buffers take."""
 REPLY = json.dumps(completion({"content": "Good evening"})).encode()
-SMALL_BUFFER = 64 * 1024
 EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n"
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
-
-
-def response(body: bytes, status: str = "200 OK") -> bytes:
-    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-@asynccontextmanager
-async def server(serve: Serve) -> AsyncIterator[str]:
-    """The endpoint of a server that hands over each request's content length, its head having been read."""
-    serving: list[asyncio.Task[None]] = []
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        serving.append(task)
-        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError), closing(writer):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                await serve(reader, writer, int(head.partition(b"content-length: ")[2].split()[0]))
-
-    listening = socket.create_server(("127.0.0.1", 0))
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
-    running = await asyncio.start_server(accept, sock=listening)
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-    finally:
-        running.close()
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving)
 
 
 async def say(served, request) -> str:
@@ -68,7 +33,7 @@ async def test_silence_counts_from_the_end_of_the_request(tmp_path):
 
     settings = {"http": {"read_timeout": "3s"}}
     async with (
-        server(slowly) as url,
+        raw_server(slowly) as url,
         gateway(tmp_path, model=compatible(url, models=["m"], **settings)) as served,
     ):
         assert await say(served, LARGE) == "Good evening"
@@ -81,7 +46,7 @@ async def test_a_silent_server_fails_after_the_read_timeout(tmp_path):
 
     settings = {"http": {"read_timeout": "300ms"}}
     async with (
-        server(silently) as url,
+        raw_server(silently) as url,
         gateway(tmp_path, model=compatible(url, models=["m"], **settings)) as served,
     ):
         assert (await served.inside.fault(LARGE, seconds=60.0)).reason == "BACKEND_TIMEOUT"
@@ -106,7 +71,7 @@ async def test_a_server_may_refuse_before_it_has_read_the_request(tmp_path, clos
         await asyncio.Event().wait()
 
     async with (
-        server(refuse_large) as url,
+        raw_server(refuse_large) as url,
         gateway(tmp_path, model=compatible(url, models=["m"])) as served,
     ):
         fault = await served.inside.fault(LARGE, seconds=60.0)
@@ -124,7 +89,7 @@ async def test_a_reply_may_come_before_the_server_has_read_the_request(tmp_path)
         writer.write(response(REPLY))
         await asyncio.Event().wait()
 
-    async with server(early) as url, gateway(tmp_path, model=compatible(url, models=["m"])) as served:
+    async with raw_server(early) as url, gateway(tmp_path, model=compatible(url, models=["m"])) as served:
         assert await say(served, LARGE) == "Good evening"
         assert await say(served, asks()) == "Good evening"
     assert len(lengths) == 2
@@ -141,7 +106,7 @@ async def test_interim_responses_are_passed_over(tmp_path, interim):
         await reader.readexactly(length)
         writer.write(interim + response(REPLY))
 
-    async with server(serve) as url, gateway(tmp_path, model=compatible(url, models=["m"])) as served:
+    async with raw_server(serve) as url, gateway(tmp_path, model=compatible(url, models=["m"])) as served:
         assert await say(served, asks()) == "Good evening"
         assert await say(served, LARGE) == "Good evening"
 
@@ -156,10 +121,36 @@ async def test_an_idle_connection_may_be_silent_for_longer_than_a_response(tmp_p
 
     settings = {"http": {"read_timeout": "2s", "keep_alive": "60s"}}
     async with (
-        server(serve) as url,
+        raw_server(serve) as url,
         gateway(tmp_path, model=compatible(url, models=["m"], **settings)) as served,
     ):
         assert await say(served, asks()) == "Good evening"
         await asyncio.sleep(2.5)
         assert await say(served, asks()) == "Good evening"
     assert len(connections) == 1
+
+
+async def test_the_rest_of_a_cancelled_request_is_not_sent(tmp_path):
+    began, left = asyncio.Event(), asyncio.Event()
+    received = asyncio.get_running_loop().create_future()
+
+    async def serve(reader, writer, length):
+        began.set()
+        await left.wait()
+        received.set_result((len(await reader.read(-1)), length))
+
+    async with (
+        raw_server(serve) as url,
+        gateway(tmp_path, model=compatible(url, models=["m"])) as served,
+    ):
+        call = served.inside.begin(LARGE, "generate", 600)
+        reading = asyncio.ensure_future(call)
+        await began.wait()
+        call.cancel()
+        await until(lambda: served.idle)
+        left.set()
+        async with asyncio.timeout(60):
+            size, length = await received
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert size < length

@@ -13,6 +13,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import ResponseFormat
 from clawdbot_model_gateway.core.errors import ContextTooLong, RequestRefused
 from clawdbot_model_gateway.core.provider import Embedder
 
+from tests.support.conditions import until
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks, check_grammar, collect, finish_of, text_of
 from tests.support.llama_server import SLOTS, llama_server
@@ -157,9 +158,11 @@ async def test_ending_a_stream_early_frees_its_slot_in_the_server(server, tmp_pa
             call.cancel()
         else:
             await served.host.stop(0)
-        async with asyncio.timeout(30):
-            while await busy_slots(server):  # noqa: ASYNC110 - the server has to be polled
-                await asyncio.sleep(0.02)
+
+        async def is_idle():
+            return await busy_slots(server) == 0
+
+        await until(is_idle)
 
 
 async def test_more_requests_than_slots_are_all_answered(server, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, ResponseFo
 from clawdbot_model_gateway.local_model import DISTRIBUTION, find_local_model, local_model_settings
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 
+from tests.support.conditions import until
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks, check_grammar, finish_of, says, text_of
 
@@ -181,9 +181,7 @@ async def test_two_conversations_are_answered_at_once_and_cancelling_one_frees_i
     assert reply.message.parts[0].text.strip()
     assert not small.idle
     story.cancel()
-    async with asyncio.timeout(30):
-        while not small.idle:  # noqa: ASYNC110 - there is no notification
-            await asyncio.sleep(0.05)
+    await until(lambda: small.idle)
 
 
 async def test_it_is_let_go_when_idle_and_loaded_again():
@@ -194,9 +192,7 @@ async def test_it_is_let_go_when_idle_and_loaded_again():
     try:
         for _ in range(2):
             assert text_of(await provider.generate(asks("Hello"), "smollm2-135m"))
-            async with asyncio.timeout(30):
-                while provider._process.pid is not None:  # noqa: ASYNC110 - there is no notification
-                    await asyncio.sleep(0.05)
+            await until(lambda: provider._process.pid is None)
             assert [each.name for each in await provider.list_models()] == ["smollm2-135m"]
     finally:
         await provider.stop()

@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 
 from tests.support.certificates import authority, certificate
 from tests.support.closing_server import closing_server
+from tests.support.conditions import until
 from tests.support.fake_openai import HOLD, KEY, fake_openai
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks
@@ -53,9 +54,11 @@ async def test_connections_are_made_before_a_switch(tmp_path):
     async with closing_server(60) as a, closing_server(60) as b:
         models = several(a=plain(a.url, http={"keep_alive": "2s"}), b=plain(b.url, http={"keep_alive": "2s"}))
         async with gateway(tmp_path, models=models) as served:
-            async with asyncio.timeout(20):
-                while (await state(served, "b")).open_connections:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
+
+            async def all_closed():
+                return not (await state(served, "b")).open_connections
+
+            await until(all_closed)
             before = b.connections
             await served.client.switch("chat", "b/m")
             assert b.connections == before + 1
@@ -116,9 +119,11 @@ async def test_a_stalled_backend_takes_nobody_elses_connections(tmp_path):
             held = [
                 asyncio.create_task(served.client.run(asks("x", model="a/m"), "stream")) for _ in range(6)
             ]
-            async with asyncio.timeout(20):
-                while (await state(served, "a")).requests_in_flight < 6:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+
+            async def all_in_flight():
+                return (await state(served, "a")).requests_in_flight == 6
+
+            await until(all_in_flight)
             async with asyncio.timeout(20):
                 replies = [served.client.gateway.Generate(asks("x", model="b/m")) for _ in range(50)]
                 assert len(await asyncio.gather(*replies)) == 50
@@ -136,9 +141,7 @@ async def test_the_metrics_show_open_and_idle_connections(tmp_path):
         closing_server(60) as server,
         gateway(tmp_path, models=several(a=plain(server.url, http={"warm": 2}))) as served,
     ):
-        async with asyncio.timeout(20):
-            while not metric(served, "clawdbot_backend_idle_connections", "a"):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+        await until(lambda: metric(served, "clawdbot_backend_idle_connections", "a"))
         assert metric(served, "clawdbot_backend_open_connections", "a") == 2
         assert metric(served, "clawdbot_backend_idle_connections", "a") == 2
         assert metric(served, "clawdbot_backend_connection_waiters", "a") == 0

@@ -55,9 +55,11 @@ class Caller:
 
     async def in_flight(self, count) -> None:
         """Returns when the backend has so many requests."""
-        async with asyncio.timeout(20):
-            while (await self.state()).requests_in_flight != count:  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+
+        async def reached():
+            return (await self.state()).requests_in_flight == count
+
+        await until(reached)
 
     def send(self, request, seconds=20.0) -> asyncio.Task:
         return asyncio.create_task(self._client.run(request, self._rpc, seconds))

@@ -11,6 +11,7 @@ import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
 from clawdbot_servicekit.error_table import remote_error
 
+from tests.support.conditions import until
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.gateway_service import compatible
 from tests.support.generate_requests import asks
@@ -98,7 +99,9 @@ async def test_a_worker_follows_what_another_one_accepted_and_not_the_file(confi
             config.path.write_text("models: {")
         finally:
             os.kill(stopped, signal.SIGCONT)
-        async with asyncio.timeout(60):
-            while {await answer(each) for each in workers.clients} != {"A2"}:  # noqa: ASYNC110 - no event
-                await asyncio.sleep(0.05)
+
+        async def all_follow():
+            return {await answer(each) for each in workers.clients} == {"A2"}
+
+        await until(all_follow)
         assert "reload_refused" not in workers.process.log.read_text()

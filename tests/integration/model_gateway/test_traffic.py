@@ -9,6 +9,7 @@ from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
 from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 
+from tests.support.conditions import until
 from tests.support.gateway_service import gateway
 from tests.support.generate_requests import asks
 
@@ -55,12 +56,9 @@ async def test_a_reply_from_the_cache_is_no_request(tmp_path, rpc):
 async def test_a_cancelled_request_is_no_error(tmp_path):
     async with gateway(tmp_path, models=MODELS) as served:
         call = asyncio.create_task(served.client.run(asks("hang", model="a/m"), "stream"))
-        async with asyncio.timeout(30):
-            while served.idle:  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0.01)
-            call.cancel()
-            while not served.idle:  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0.01)
+        await until(lambda: not served.idle)
+        call.cancel()
+        await until(lambda: served.idle)
         assert (await counted(served))[:2] == (1, 0)
 
 

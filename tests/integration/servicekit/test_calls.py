@@ -13,6 +13,7 @@ from clawdbot_servicekit.stream_drain import StreamDrain
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
+from tests.support.conditions import until
 from tests.support.engines import ENGINES, make_engine_server
 from tests.support.hosts import hosting, trial_settings
 from tests.support.trial_service import invoke, ticks
@@ -119,15 +120,18 @@ async def test_the_maximum_holds_for_callers_without_a_deadline_too(tmp_path, en
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+def calls_in(log):
+    return [line for line in log if line["event"] == "call"]
+
+
 async def test_every_call_is_one_line_in_the_log(tmp_path):
     async with hosting(tmp_path, auth=KEYS) as hosted, hosted.insecure() as channel:
         with capture_logs() as log:
             await tenant(channel, ("x-api-key", KEY))
             await refusal(channel, (("x-api-key", "canary-key-0123456789"),))
             # The caller has its response before the server has written its line.
-            async with asyncio.timeout(20):
-                while len(lines := [line for line in log if line["event"] == "call"]) < 2:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await until(lambda: len(calls_in(log)) == 2)
+    lines = calls_in(log)
     assert [(line["code"], line.get("tenant"), line.get("key")) for line in lines] == [
         ("OK", "acme", "ann"),
         ("UNAUTHENTICATED", None, None),

@@ -13,6 +13,7 @@ from clawdbot_servicekit.host import Host
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
+from tests.support.conditions import until
 from tests.support.engines import GRPCIO_ONLY
 from tests.support.hosts import hosting, trial_settings
 from tests.support.ports import refuses
@@ -95,9 +96,7 @@ async def test_who_waits_for_ready_during_a_drain_gets_the_successor(tmp_path):
         await anext(stream)
         stopping = asyncio.create_task(old.host.stop(60))
         port = old.host.port
-        async with asyncio.timeout(10):
-            while not await refuses(port):  # noqa: ASYNC110 - the server sets no event
-                await asyncio.sleep(0.01)
+        await until(lambda: refuses(port))
         fresh = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100))
         async with old.insecure(*fresh) as waiting:
             call = tool_service_pb2_grpc.ToolServiceStub(waiting).ListTools(
@@ -314,9 +313,7 @@ async def test_thousands_of_streams_at_once_are_all_served_and_all_released(tmp_
         assert hosted.trial.tools.running == 2000
         for call in calls:
             call.cancel()
-        async with asyncio.timeout(20):
-            while hosted.trial.tools.running:  # noqa: ASYNC110 - the servicer sets no event
-                await asyncio.sleep(0.01)
+        await until(lambda: not hosted.trial.tools.running)
         assert await health(channel) == SERVING
 
 

@@ -20,6 +20,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from structlog.testing import capture_logs
 
 from tests.contract.channel.servicer import HANDLER_FACTORIES, text
+from tests.support.conditions import until
 from tests.support.deadlines import expired
 from tests.support.engines import make_engine_server
 
@@ -151,10 +152,8 @@ class Served:
 
     async def recorded(self):
         """The record of the one call, once there is one; no call is in flight then."""
-        async with asyncio.timeout(20):
-            while not self.records:  # noqa: ASYNC110 - a call is recorded after its caller has the status
-                await asyncio.sleep(0.005)
-        (record,) = self.records
+        # A call is recorded after its caller has the status.
+        (record,) = await until(lambda: self.records)
         assert self.admission.count == 0
         return record
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 
 import grpc
@@ -16,6 +15,7 @@ from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.pipeline import Deadlines, HandlerRegistrar, Pipeline
 
 from tests.contract.channel.servicer import HANDLER_FACTORIES
+from tests.support.conditions import until
 from tests.support.engines import GRPCIO_ONLY, NEEDS_NATIVE, make_engine_server
 from tests.support.hosts import hosting
 
@@ -148,9 +148,7 @@ async def test_a_call_without_a_message_is_malformed():
 async def test_a_caller_that_leaves_before_its_message_is_recorded_as_cancelled():
     async with serving() as (channel, _, _, admission, records):
         call = channel.stream_unary("/test.All/unary_unary")(timeout=20)
-        async with asyncio.timeout(20):
-            while not admission.count:  # noqa: ASYNC110 - it sets no event
-                await asyncio.sleep(0.01)
+        await until(lambda: admission.count)
         call.cancel()
         assert (await recorded(records)).code == "CANCELLED"
 
@@ -170,7 +168,4 @@ async def test_the_native_engine_tells_of_a_call_when_its_message_is_there():
 
 async def recorded(records):
     """The first record."""
-    async with asyncio.timeout(20):
-        while not records:  # noqa: ASYNC110 - it sets no event
-            await asyncio.sleep(0.01)
-    return records[0]
+    return (await until(lambda: records))[0]

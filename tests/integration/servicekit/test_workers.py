@@ -12,6 +12,7 @@ import pytest
 from clawdbot.plugins.v1 import tool_service_pb2_grpc
 from clawdbot_servicekit import sockets
 
+from tests.support.conditions import until
 from tests.support.engines import GRPCIO_ONLY
 from tests.support.ports import free_port
 from tests.support.trial_process import trial_process
@@ -25,9 +26,12 @@ TWO = {"CLAWDBOT_SERVER__WORKERS": "2"}
 async def worker_pids(process, count):
     """The processes that answer; returns once so many different ones have."""
     found = set()
-    async with asyncio.timeout(30):
-        while len(found) < count:
-            found.add(await process.serving_pid())
+
+    async def answered():
+        found.add(await process.serving_pid())
+        return len(found) == count
+
+    await until(answered)
     return found
 
 
@@ -41,9 +45,7 @@ def alive(pid):
 
 async def exited(*pids):
     """Returns when none of the processes is alive."""
-    async with asyncio.timeout(20):
-        while any(alive(pid) for pid in pids):  # noqa: ASYNC110 - another process sets no event
-            await asyncio.sleep(0.02)
+    await until(lambda: not any(alive(pid) for pid in pids))
 
 
 async def test_workers_share_the_port_and_exit_together(tmp_path):

@@ -17,6 +17,7 @@ from clawdbot_dialogue.core.turns.ports import GenerationError, ToolOutcomeUnkno
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.status_details import STATUS_KEY, make_status
 
+from tests.support.conditions import until
 from tests.support.deadlines import expired
 from tests.support.ports import free_port
 
@@ -132,8 +133,7 @@ async def test_cancelling_a_call_cancels_it_at_the_peer(peer):
     peer.hangs = True
     async with connected(peer.port) as channel:
         calling = asyncio.create_task(ToolsClient(channel).invoke(REQUEST))
-        while not peer.invoked:  # noqa: ASYNC110 - the peer sets no event
-            await asyncio.sleep(0.005)
+        await until(lambda: peer.invoked)
         calling.cancel()
         async with asyncio.timeout(20):
             await peer.ended.wait()

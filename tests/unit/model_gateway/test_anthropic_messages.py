@@ -32,8 +32,9 @@ def conversation(*messages):
 
 
 def blocks(*parts, role=ROLE_USER):
-    *_, turn = conversation(Message(role=role, parts=parts))
-    return turn["content"]
+    speaker = "assistant" if role == ROLE_ASSISTANT else "user"
+    turns = conversation(Message(role=role, parts=parts))
+    return [turn for turn in turns if turn["role"] == speaker][-1]["content"]
 
 
 def answers(*parts, role=ROLE_TOOL):
@@ -330,8 +331,19 @@ def test_a_model_thinks_on_after_its_own_call_and_in_the_next_turn():
 
 
 def test_the_beginning_of_a_reply_does_not_end_in_white_space():
-    wire, _ = encode(asks("Count", Message(role=ROLE_ASSISTANT, parts=[Part(text="One, two, ")])))
+    request = asks("Count", Message(role=ROLE_ASSISTANT, parts=[Part(text="One, two, ")]))
+    wire, _ = encode(request, BUDGETED)
     assert wire["messages"][-1]["content"] == [{"type": "text", "text": "One, two,"}]
+
+
+@pytest.mark.parametrize("more", [[], [says("Speak now.", ROLE_SYSTEM)]])
+@pytest.mark.parametrize("profile", [ModelProfile(), BUDGETED])
+def test_a_model_that_is_given_no_beginning_answers_the_user(profile, more):
+    effort = {} if profile.adaptive_thinking else {"reasoning_effort": REASONING_EFFORT_HIGH}
+    wire, warnings = encode(asks("Hi", says("Hello.", ROLE_ASSISTANT), *more, sampling=effort), profile)
+    assert [each["role"] for each in wire["messages"]] == ["user", "assistant", "user"]
+    assert wire["messages"][-1]["content"] == [{"type": "text", "text": "(continue)"}]
+    assert warnings == []
 
 
 @pytest.mark.parametrize("instructions", [[], [says("Be brief.", ROLE_SYSTEM)]])

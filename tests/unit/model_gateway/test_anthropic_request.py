@@ -80,6 +80,53 @@ ALWAYS_THINKS = ModelProfile(can_disable_thinking=False, thinks_by_default=True)
 FORCED = {"tools": [tool("clock.now")], "tool_choice": ToolChoice(mode=ToolChoice.MODE_REQUIRED)}
 
 
+def test_max_tokens_are_at_most_what_the_model_can_output():
+    assert body(asks(sampling={"max_tokens": 9000}), ModelProfile(max_tokens=8192))["max_tokens"] == 8192
+    assert body(asks(sampling={"max_tokens": 900}), ModelProfile(max_tokens=8192))["max_tokens"] == 900
+
+
+THINKS = {"reasoning_effort": REASONING_EFFORT_HIGH}
+
+
+@pytest.mark.parametrize(
+    ("sampling", "left_out"),
+    [
+        ({"temperature": 0.5}, ["sampling.temperature"]),
+        (
+            {"temperature": 0.0, "top_p": 0.5, "top_k": 3},
+            [f"sampling.{x}" for x in ("temperature", "top_p", "top_k")],
+        ),
+        ({"temperature": 1.0, "top_p": 0.95}, []),
+    ],
+)
+def test_sampling_that_a_thinking_model_refuses_is_left_out_with_a_warning(sampling, left_out):
+    request = asks(sampling={**THINKS, **sampling})
+    wire, warnings = encode(request)
+    assert warnings == left_out
+    assert {f"sampling.{name}" for name in sampling if name not in wire} == set(left_out)
+    request.strict = bool(left_out)
+    if left_out:
+        with pytest.raises(InvalidRequest):
+            encode(request)
+    assert encode(asks(sampling=sampling))[1] == []
+
+
+def test_a_default_that_a_thinking_model_refuses_gives_a_warning_and_does_not_fail_a_strict_request():
+    wire, warnings = encode(
+        asks(sampling=THINKS, strict=True), sampling={"temperature": 0.5, "max_tokens": 99}
+    )
+    assert "temperature" not in wire
+    assert warnings == ["sampling.temperature"]
+
+
+def test_an_option_that_makes_the_model_think_takes_its_sampling_away():
+    request = asks(sampling={"temperature": 0.5})
+    request.provider_options.update({"thinking": {"type": "enabled", "budget_tokens": 2000}, "top_k": 3})
+    wire, warnings = encode(request)
+    assert not {"temperature", "top_k"} & wire.keys()
+    assert warnings == ["sampling.temperature", "provider_options.top_k"]
+
+
 def test_a_current_model_thinks_adaptively_and_takes_an_effort():
     wire = body(asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW}))
     assert wire["thinking"] == {"type": "adaptive", "display": "summarized"}

@@ -25,6 +25,7 @@ from clawdbot_model_gateway.core.routing.routing_table import Target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.conditions import until
 from tests.support.generate_requests import asks
 from tests.support.properties import examples
 from tests.support.scripted_provider import Bench, FakeProvider, says
@@ -178,9 +179,7 @@ async def test_one_that_was_refused_before_another_failed_is_asked_after_all():
     made = bench("b", a=[gate, DOWN], b=says("yes"))
     made.backends["a"].failure = FailurePolicy(hedge=HedgeRule(after=0.01))
     call = asyncio.create_task(made.generation.generate(asks()))
-    async with asyncio.timeout(20):
-        while len(made.backends["b"].breaker.refused) < 1:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.005)
+    await until(lambda: made.backends["b"].breaker.refused)
     gate.set()
     assert (await call).backend == "b"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-import time
 
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM
@@ -15,6 +14,7 @@ from clawdbot_model_gateway.core.routing.routing_rules import InvalidCondition, 
 from structlog.testing import capture_logs
 
 from tests.support.generate_requests import asks, says, tool
+from tests.support.processor_time import bounded
 
 
 def chosen(rules, request=None, tenant="acme"):
@@ -194,11 +194,10 @@ def test_what_only_looks_like_an_invalid_pattern_is_allowed(condition):
 
 def test_loops_over_a_huge_request_end_soon_and_the_rule_does_not_hold():
     request = asks(*(says("x", ROLE_SYSTEM) for _ in range(3000)))
-    began = time.process_time()
-    quadratic = "request.messages.all(m, request.messages.all(n, n.role == m.role))"
-    with capture_logs():
-        assert chosen({quadratic: "one", "true": "two"}, request) == "two"
-    assert time.process_time() - began < 5
+    with bounded():
+        quadratic = "request.messages.all(m, request.messages.all(n, n.role == m.role))"
+        with capture_logs():
+            assert chosen({quadratic: "one", "true": "two"}, request) == "two"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from clawdbot_servicekit.process_locks import ProcessLocks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.conditions import until
 from tests.support.properties import examples
 
 
@@ -144,9 +145,7 @@ async def test_the_slots_of_a_killed_worker_are_free(workers, tmp_path):
     finally:
         child.send_signal(signal.SIGKILL)
         await child.communicate()
-    async with asyncio.timeout(20):
-        while not table.take(2, 1):  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
+    await until(lambda: table.take(2, 1))
     assert table.take(2, 1)
     # Its row is used again.
     workers.add()

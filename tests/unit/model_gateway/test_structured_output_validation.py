@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.generate_requests import asks
+from tests.support.processor_time import bounded
 from tests.support.structured_output import (
     GOOD,
     answer,
@@ -53,10 +54,8 @@ async def test_a_schema_that_cannot_be_checked_is_an_invalid_request(schema):
 async def test_a_pattern_is_matched_in_linear_time():
     hostile = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
     bench, _ = bench_of(text_reply(json.dumps({"a": "a" * 50_000 + "!"})))
-    started_at = time.process_time()
-    with pytest.raises(ResponseFormatMissed):
+    with bounded(), pytest.raises(ResponseFormatMissed):
         await answer(bench, asks(response_format=schema_format(hostile)))
-    assert time.process_time() - started_at < 5
 
 
 @pytest.mark.parametrize(
@@ -195,6 +194,5 @@ async def test_errors_are_the_same_wherever_a_text_is_validated(schema):
 
 def test_endless_fences_take_linear_time():
     text = "```json\n" * 100_000
-    started_at = time.process_time()
-    assert extract_json(text) == text.strip()
-    assert time.process_time() - started_at < 5
+    with bounded():
+        assert extract_json(text) == text.strip()

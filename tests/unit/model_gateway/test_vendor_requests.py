@@ -10,14 +10,10 @@ import pytest
 from clawdbot.common.v1.message_pb2 import (
     ROLE_ASSISTANT,
     ROLE_SYSTEM,
-    ROLE_TOOL,
     ROLE_USER,
     Media,
     Message,
     Part,
-    Reasoning,
-    ToolCall,
-    ToolResult,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import (
     REASONING_EFFORT_NONE,
@@ -29,57 +25,8 @@ from clawdbot_model_gateway.formats.chat.request import RequestDefaults, Request
 from clawdbot_model_gateway.formats.vendor_profile import VENDOR_PROFILES, VendorProfile
 from clawdbot_servicekit.errors import InvalidRequest
 
+from tests.support.chat_requests import answered, called, encode
 from tests.support.generate_requests import asks, says, tool
-
-TAKES_REASONING = [
-    (vendor, "reasoning_content") for vendor in ("deepseek", "moonshot", "siliconflow", "xiaomi")
-]
-
-
-def encode(request, profile, model="m", **defaults):
-    encoded = RequestEncoder("x", profile, RequestDefaults(defaults)).encode(request, model, stream=False)
-    return json.loads(encoded.body), [each.field for each in encoded.warnings]
-
-
-def called(call_id="c1", thought=None, signature=b""):
-    reasoning = [] if thought is None else [Part(reasoning=Reasoning(text=thought, signature=signature))]
-    call = Part(tool_call=ToolCall(id=call_id, name="clock.now"))
-    return Message(role=ROLE_ASSISTANT, parts=[*reasoning, call])
-
-
-def answered(call_id="c1", *content):
-    part = Part(tool_result=ToolResult(call_id=call_id, content=[*content, Part(text="noon")]))
-    return Message(role=ROLE_TOOL, parts=[part])
-
-
-@pytest.mark.parametrize(("vendor", "field"), [*TAKES_REASONING, ("openrouter", "reasoning")])
-def test_the_thoughts_of_a_call_come_back_with_its_result(vendor, field):
-    request = asks("When?", called(thought="I need the clock."), answered(), tools=[tool("clock.now")])
-    wire, warnings = encode(request, VENDOR_PROFILES[vendor])
-    assert wire["messages"][1][field] == "I need the clock."
-    assert warnings == []
-
-
-@pytest.mark.parametrize(("vendor", "field"), TAKES_REASONING)
-def test_a_call_without_thoughts_of_the_vendor_gets_a_placeholder(vendor, field):
-    for call in (called(), called(thought="hm", signature=b"gemini:abc")):
-        wire, _ = encode(asks("When?", call, answered()), VENDOR_PROFILES[vendor])
-        assert wire["messages"][1][field] == " "
-        assert "hm" not in json.dumps(wire)
-
-
-@pytest.mark.parametrize("profile", [VENDOR_PROFILES["mistral"], VENDOR_PROFILES["openai"], VendorProfile()])
-def test_a_vendor_without_a_field_for_thoughts_gets_none(profile):
-    wire, warnings = encode(asks("When?", called("abcdefghi", "hm"), answered("abcdefghi")), profile)
-    assert set(wire["messages"][1]) == {"role", "content", "tool_calls"}
-    assert warnings == ["messages[1].parts[0].reasoning"]
-
-
-def test_a_message_of_thoughts_alone_is_left_out_with_a_warning():
-    alone = Message(role=ROLE_ASSISTANT, parts=[Part(reasoning=Reasoning(text="hm"))])
-    wire, warnings = encode(asks("When?", alone, "Well?"), VENDOR_PROFILES["deepseek"])
-    assert [each["role"] for each in wire["messages"]] == ["user", "user"]
-    assert warnings == ["messages[1].parts[0].reasoning"]
 
 
 @pytest.mark.parametrize("name", VENDOR_PROFILES)

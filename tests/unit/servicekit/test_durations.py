@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from clawdbot_plugin_sdk import validation
 from clawdbot_servicekit.durations import duration_seconds, duration_text
 from clawdbot_servicekit.settings.values import seconds
+
+from tests.support.processor_time import bounded
 
 PARSERS = [duration_seconds, seconds, lambda text: validation.seconds("timeout", text)]
 
@@ -41,10 +41,8 @@ def test_other_text_is_refused(parse, text):
 @pytest.mark.parametrize("parse", [PARSERS[0], PARSERS[2]])
 @pytest.mark.parametrize("text", ["9" * 200_000, "1m" * 100_000 + "x", "9." * 100_000])
 def test_a_huge_text_is_refused_in_linear_time(parse, text):
-    before = time.process_time()
-    with pytest.raises((ValueError, TypeError), match="expected a duration"):
+    with bounded(), pytest.raises((ValueError, TypeError), match="expected a duration"):
         parse(text)
-    assert time.process_time() - before < 10, "it would take minutes if it grew with the square"
 
 
 @pytest.mark.parametrize(

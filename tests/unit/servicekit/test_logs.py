@@ -17,6 +17,7 @@ from clawdbot_servicekit.call_record import CallRecord
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
+from tests.support.conditions import until
 from tests.support.http2_frames import END_HEADERS, HEADERS, PREFACE, SETTINGS, call_headers, frame
 from tests.support.logging_state import logging_restored
 
@@ -117,13 +118,11 @@ async def test_a_header_that_is_not_ascii_is_not_shown(lines):
     server = grpc.aio.server()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with asyncio.timeout(20):
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        headers = call_headers(b"/a.B/C", x_api_key=b"canary-key\xff")
-        writer.write(PREFACE + frame(SETTINGS) + frame(HEADERS, END_HEADERS, 1, headers))
-        while not read():  # noqa: ASYNC110 - a log file sets no event
-            await asyncio.sleep(0.01)
-        writer.close()
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    headers = call_headers(b"/a.B/C", x_api_key=b"canary-key\xff")
+    writer.write(PREFACE + frame(SETTINGS) + frame(HEADERS, END_HEADERS, 1, headers))
+    await until(read)
+    writer.close()
     await server.stop(None)
     text = lines.stream.getvalue()
     assert "canary-key" not in text
@@ -164,10 +163,7 @@ async def test_successful_calls_are_written_in_batches(lines, monkeypatch):
     calls.write(record(in_process=True))
     calls.write(record())
     assert read() == []
-    async with asyncio.timeout(20):
-        while not read():  # noqa: ASYNC110 - a timer sets no event
-            await asyncio.sleep(0.001)
-    first, second = read()
+    first, second = await until(read)
     assert (first["request_id"], first["ms"], first["method"]) == ("r-1", 1.5, "a.B/C")
     assert first["timestamp"] <= second["timestamp"]
     assert "request_id" not in second

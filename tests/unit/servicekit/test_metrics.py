@@ -9,6 +9,8 @@ import pytest
 from clawdbot_servicekit import metrics as module
 from clawdbot_servicekit.metrics import Metrics
 
+from tests.support.conditions import until
+
 
 def sample(metrics, name, **labels):
     return metrics.registry.get_sample_value(name, labels)
@@ -46,9 +48,7 @@ async def test_event_loop_garbage_collection_and_calls_in_flight_are_sampled(mon
     sampling = asyncio.ensure_future(metrics.sample(lambda: 3))
     await asyncio.sleep(0)
     gc.collect()
-    async with asyncio.timeout(20):
-        while sample(metrics, "rpc_server_calls_in_flight") != 3:  # noqa: ASYNC110 - it sets no event
-            await asyncio.sleep(0.01)
+    await until(lambda: sample(metrics, "rpc_server_calls_in_flight") == 3)
     assert sample(metrics, "clawdbot_gc_longest_pause_seconds") > 0
     assert sample(metrics, "clawdbot_event_loop_lag_seconds") >= 0
     sampling.cancel()

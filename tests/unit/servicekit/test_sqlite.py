@@ -13,6 +13,8 @@ import pytest
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.sqlite import SqliteExecutor, SqliteFile, execute_script
 
+from tests.support.conditions import until
+
 
 class Unavailable(Exception):
     """What the owner of the file raises."""
@@ -126,16 +128,12 @@ def canaries(file):
 
 async def gone(file):
     """Waits until it is."""
-    async with asyncio.timeout(30):
-        while canaries(file):  # noqa: ASYNC110 - a file sets no event
-            await asyncio.sleep(0.05)
+    await until(lambda: not canaries(file))
 
 
 async def rewritten(file):
     """Waits until what was erased is rewritten."""
-    async with asyncio.timeout(60):
-        while file.erasure_mark.exists():  # noqa: ASYNC110 - a file sets no event
-            await asyncio.sleep(0.05)
+    await until(lambda: not file.erasure_mark.exists())
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from clawdbot_servicekit.suggestions import did_you_mean, nearest, nearest_or_all
+
+from tests.support.processor_time import bounded
 
 NAMES = ["confirm", "confirmation", "cancel", "say"]
 
@@ -32,7 +32,6 @@ def test_among_many_names_those_of_the_same_length_are_compared_first():
 
 def test_huge_names_and_lists_take_little_time():
     many = [f"{number:0180}" for number in range(20_000)]
-    start = time.process_time()
-    assert nearest("x" * 1_000_000, ["y" * 1_000_000]) == ""
-    nearest("7" * 180, many)
-    assert time.process_time() - start < 5
+    with bounded():
+        assert nearest("x" * 1_000_000, ["y" * 1_000_000]) == ""
+        nearest("7" * 180, many)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 import pytest
@@ -19,11 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.flows import compiled
+from tests.support.processor_time import bounded
 from tests.support.properties import examples
 
 HEAD = "flow: f\nversion: 1\n"
-MAX_SECONDS = 10.0
-"""Each takes under 1 on an idle machine. What is guarded against takes minutes, or never ends."""
 
 
 def states(count, text):
@@ -67,9 +65,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("source", "code"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_source_is_rejected_quickly_and_briefly(source, code):
-    before = time.process_time()
-    found = validate_flow(source, "f.yaml")
-    assert time.process_time() - before < MAX_SECONDS
+    with bounded():
+        found = validate_flow(source, "f.yaml")
     assert found.flow is None
     assert code in {each.code for each in found.diagnostics}
     assert len(found.diagnostics) < 250
@@ -78,18 +75,16 @@ def test_a_hostile_source_is_rejected_quickly_and_briefly(source, code):
 
 def test_a_flow_with_ten_thousand_states_compiles_quickly():
     source = states(10_000, "{handoff: q, next: [{if: turn.number > %d, to: state_0}, {to: state_1}]}")
-    before = time.process_time()
-    assert validate_flow(source, "f.yaml").flow is not None
-    assert time.process_time() - before < MAX_SECONDS
+    with bounded():
+        assert validate_flow(source, "f.yaml").flow is not None
 
 
 def test_a_dense_graph_of_guards_and_slots_is_checked_quickly():
     slots = "slots:\n" + "".join(f"  s{at}: {{type: date, ask: q}}\n" for at in range(100))
     transitions = ", ".join(f"{{if: 'slots.s{at} > turn.date', to: state_{at}}}" for at in range(0, 100, 4))
     source = states(100, "{collect: [s%d], next: [" + transitions + ", {to: state_0}]}")
-    before = time.process_time()
-    assert validate_flow(source.replace("states:", slots + "states:"), "f.yaml").flow is not None
-    assert time.process_time() - before < MAX_SECONDS
+    with bounded():
+        assert validate_flow(source.replace("states:", slots + "states:"), "f.yaml").flow is not None
 
 
 def numbered(count, text):
@@ -135,9 +130,8 @@ MULTIPLYING = {
 
 @pytest.mark.parametrize(("source", "code"), MULTIPLYING.values(), ids=MULTIPLYING)
 def test_what_multiplies_with_the_size_of_a_flow_is_checked_quickly(source, code):
-    before = time.process_time()
-    found = validate_flow(source, "f.yaml")
-    assert time.process_time() - before < 2 * MAX_SECONDS
+    with bounded():
+        found = validate_flow(source, "f.yaml")
     codes = {each.code for each in found.diagnostics}
     assert code in codes if code else not codes
 
@@ -161,9 +155,8 @@ LINTED = {
 @pytest.mark.parametrize("transitions", LINTED.values(), ids=LINTED)
 def test_what_lint_compares_is_limited(transitions):
     source = f"{HEAD}{DECLARED}states: {{a: {{collect: [n, t], next: {transitions}}}, b: {{end: true}}}}"
-    before = time.process_time()
-    assert validate_flow(source, "f.yaml").flow is not None
-    assert time.process_time() - before < MAX_SECONDS
+    with bounded():
+        assert validate_flow(source, "f.yaml").flow is not None
 
 
 def test_large_cycles_are_found_quickly():
@@ -171,11 +164,10 @@ def test_large_cycles_are_found_quickly():
     source = HEAD + "states:\n" + "".join(
         f"  s{at}: {state.format((at + 1) % 5000, (at * 7) % 5000)}\n" for at in range(5000)
     )  # fmt: skip
-    before = time.process_time()
-    assert "loop" in {each.code for each in validate_flow(source, "f.yaml").diagnostics}
-    ring = HEAD + "states:\n" + "".join(f"  s{at}: {{next: s{(at + 1) % 5000}}}\n" for at in range(5000))
-    assert "loop" in {each.code for each in validate_flow(ring, "f.yaml").diagnostics}
-    assert time.process_time() - before < MAX_SECONDS
+    with bounded():
+        assert "loop" in {each.code for each in validate_flow(source, "f.yaml").diagnostics}
+        ring = HEAD + "states:\n" + "".join(f"  s{at}: {{next: s{(at + 1) % 5000}}}\n" for at in range(5000))
+        assert "loop" in {each.code for each in validate_flow(ring, "f.yaml").diagnostics}
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300))
@@ -232,13 +224,12 @@ EXPRESSIONS = {
 
 @pytest.mark.parametrize("text", EXPRESSIONS.values(), ids=EXPRESSIONS)
 def test_a_hostile_expression_is_rejected_or_ends_quickly(text):
-    before = time.process_time()
-    try:
-        guard = ExpressionCompiler({"t": "string"}).guard(text)
-        guard.holds(Activation({"slots": {"t": "a" * 10_000}, "result": None, "event": {}, "turn": {}}))
-    except (ExpressionError, EvaluationError):
-        pass
-    assert time.process_time() - before < MAX_SECONDS
+    with bounded():
+        try:
+            guard = ExpressionCompiler({"t": "string"}).guard(text)
+            guard.holds(Activation({"slots": {"t": "a" * 10_000}, "result": None, "event": {}, "turn": {}}))
+        except (ExpressionError, EvaluationError):
+            pass
 
 
 SCOPE = {"slots": {"t": "a" * 10_000}, "result": None, "event": {}, "turn": {}}
@@ -317,11 +308,10 @@ def test_what_is_evaluated_at_its_limit_ends_quickly():
         "[result].map(a, a + a).map(a, a + a).map(a, a + a)",
     ):
         expression = compiler.argument(text)
-        before = time.process_time()
-        for size in (60, 200, 900, 50_000, 3_000_000):
-            with suppress(EvaluationError):
-                expression.value(Activation(SCOPE | {"result": [[1]] * (size // 2)}))
-        assert time.process_time() - before < MAX_SECONDS
+        with bounded():
+            for size in (60, 200, 900, 50_000, 3_000_000):
+                with suppress(EvaluationError):
+                    expression.value(Activation(SCOPE | {"result": [[1]] * (size // 2)}))
 
 
 def test_a_pattern_that_would_backtrack_exponentially_takes_linear_time():
@@ -329,10 +319,8 @@ def test_a_pattern_that_would_backtrack_exponentially_takes_linear_time():
         "slots: {x: {type: string, pattern: '(a+)+b', ask: q}}\n"
         "states: {a: {collect: [x], next: b}, b: {end: true}}"
     )
-    before = time.process_time()
-    with pytest.raises(SlotValueError):
+    with bounded(), pytest.raises(SlotValueError):
         flow.slots["x"].check("a" * 9000, None)
-    assert time.process_time() - before < MAX_SECONDS
 
 
 STRING = "{type: string}"

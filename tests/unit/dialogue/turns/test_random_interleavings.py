@@ -12,6 +12,7 @@ from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy
 from clawdbot_dialogue.core.turns.subscription import TurnRef
 from clawdbot_servicekit.errors import ShuttingDown
 
+from tests.support.conditions import until
 from tests.support.engine_cluster import TENANT, event_kinds
 from tests.support.scripted_peers import call
 
@@ -86,9 +87,11 @@ async def test_every_turn_ends_once_and_in_order(cluster, seed):
         and not isinstance(each, DialogueError | ShuttingDown | asyncio.CancelledError)
     ]
     assert unexpected == []
-    async with asyncio.timeout(30):
-        while await cluster.store.pending_sessions():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+
+    async def all_turns_ended():
+        return not await cluster.store.pending_sessions()
+
+    await until(all_turns_ended)
     turns = await cluster.turns(session)
     assert [turn.number for turn in turns] == list(range(1, len(turns) + 1))
     assert {turn.status for turn in turns} <= {TURN_STATUS_DONE, TURN_STATUS_CANCELLED, TURN_STATUS_FAILED}

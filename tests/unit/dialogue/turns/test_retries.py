@@ -8,6 +8,7 @@ import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE
 from clawdbot_dialogue.core.errors import RequestIdReused
 
+from tests.support.conditions import until
 from tests.support.engine_cluster import event_kinds, reply_texts, turn_request
 from tests.support.scripted_peers import Hold
 
@@ -163,14 +164,11 @@ async def test_a_recovered_turn_with_cancel_on_disconnect_is_cancelled_with_its_
     await first.reached.wait()
     other = await cluster.join()
     caller = asyncio.create_task(other.engine.send(request))
-    while "find_turn" not in other.store.counted:  # noqa: ASYNC110 - the store sets no event
-        await asyncio.sleep(0.01)
+    await until(lambda: "find_turn" in other.store.counted)
     await cluster.kill(dying)
     await second.reached.wait()
-    async with asyncio.timeout(20):
-        # Until the caller has found that the turn runs here.
-        while not other.engine._leases.get_turn(session.id, ref.number).subscribers:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    # Until the caller has found that the turn runs here.
+    await until(lambda: other.engine._leases.get_turn(session.id, ref.number).subscribers)
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
     async with asyncio.timeout(20):

@@ -6,6 +6,7 @@ import asyncio
 
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ACTIVE, SESSION_STATUS_ENDED
 
+from tests.support.conditions import until
 from tests.support.engine_cluster import reply_texts, turn_request
 from tests.support.scripted_peers import Hold
 
@@ -13,11 +14,12 @@ TEN_MINUTES = 600.0
 
 
 async def wait_until_ended(cluster, session):
-    """Waits until the session has ended and returns it."""
-    async with asyncio.timeout(20):
-        while (found := await cluster.session(session)).status != SESSION_STATUS_ENDED:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    return found
+    """Waits until the session has ended."""
+
+    async def has_ended():
+        return (await cluster.session(session)).status == SESSION_STATUS_ENDED
+
+    await until(has_ended)
 
 
 async def test_a_timer_fires_when_it_is_due(cluster):
@@ -68,9 +70,11 @@ async def test_a_timer_that_fires_during_a_turn_of_the_person_does_nothing(clust
     first = await cluster.engine.accept(turn_request(session, "3"))
     await selling.reached.wait()
     cluster.clock.offset = TEN_MINUTES + 1
-    async with asyncio.timeout(20):
-        while len(await cluster.turns(session)) < 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+
+    async def has_fired():
+        return len(await cluster.turns(session)) == 3
+
+    await until(has_fired)
     selling.go_on.set()
     assert reply_texts((await first.result()).turn) == ["Sold out.", "How many?"]
     third = cluster.engine.subscribe("acme", session.id, 3)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from clawdbot_dialogue.core.understanding.context import MessageContext
 from clawdbot_dialogue.core.understanding.rule_commands import generate_commands
@@ -11,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.flows import NOW, compiled
+from tests.support.processor_time import bounded
 from tests.support.properties import examples
 
 FLOW = compiled("""
@@ -206,9 +205,8 @@ def test_any_message_gives_commands_deterministically(text, asked):
 @pytest.mark.parametrize("fragment", FRAGMENTS)
 def test_a_hostile_message_does_not_take_long(fragment):
     """Each takes milliseconds; a regular expression that backtracks would take seconds or much longer."""
-    before = time.process_time()
-    for start in ("", "my name is ", "change the ", "no, "):
-        for asked in ("", "name", "time"):
-            known = {} if asked else {"party_size": 4, "time": "19:00"}
-            commands_for(start + fragment * (20_000 // len(fragment)) + "\0x", asked=asked, slots=known)
-    assert time.process_time() - before < 5
+    with bounded():
+        for start in ("", "my name is ", "change the ", "no, "):
+            for asked in ("", "name", "time"):
+                known = {} if asked else {"party_size": 4, "time": "19:00"}
+                commands_for(start + fragment * (20_000 // len(fragment)) + "\0x", asked=asked, slots=known)

@@ -13,15 +13,22 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.pagination import MAX_PAGE_SIZE
 from google.protobuf.json_format import MessageToJson
 
-from clawdbot_dialogue.core.errors import TurnNotFound
+from clawdbot_dialogue.core.errors import TurnNotFound, UnknownFlow
 from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.validation import SlotValidationError, validate_slots
+from clawdbot_dialogue.core.machine.snapshot import Snapshot
 from clawdbot_dialogue.core.machine.step import begin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.ids import new_session_id
-from clawdbot_dialogue.core.sessions.records import DeletionCounts, Page, SessionFilter, TurnResult
-from clawdbot_dialogue.core.sessions.store import SessionStore
+from clawdbot_dialogue.core.sessions.records import (
+    DeletionCounts,
+    NewSession,
+    Page,
+    SessionFilter,
+    TurnResult,
+)
+from clawdbot_dialogue.core.sessions.store import FlowsOutdated, SessionStore
 from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.inputs import SESSION_STARTED
@@ -75,7 +82,27 @@ class SessionAdmin:
             RequestIdReused: the request_id created another session.
             StoreUnavailable: nothing was created.
         """
-        flow = await self._deployments.find(request.flow, request.flow_version)
+        while True:
+            newest = self._deployments.newest
+            try:
+                new, snapshot = self._new_session(request, newest)
+                created = await self._store.create_session(new, self._engine.new_lease_request())
+                break
+            except (UnknownFlow, InvalidRequest, FlowsOutdated):
+                # With what other processes deployed meanwhile it may be otherwise.
+                await self._deployments.refresh()
+                if self._deployments.newest == newest:
+                    raise
+        if created.task is not None:
+            self._engine.start_task(created.task)
+        elif not created.existed:
+            self._engine.on_session_created(new, snapshot)
+            return new.session, new.opening.turn if isinstance(new.opening, TurnResult) else None
+        return await self._after_opening(created.session)
+
+    def _new_session(self, request: CreateSession, newest_flow: int) -> tuple[NewSession, Snapshot]:
+        """The session to store, from the flows that are loaded, and its snapshot."""
+        flow = self._deployments.loaded(request.flow, request.flow_version)
         now = self._clock()
         session = Session(
             id=new_session_id(),
@@ -88,15 +115,8 @@ class SessionAdmin:
             update_time=to_timestamp(now),
         )
         snapshot = begin(flow, self._slots(flow, request), request.locale)
-        start = SessionStart(session, snapshot, request.request_id, request.digest, now)
-        new, snapshot = run_opening(self._flows.get, start)
-        created = await self._store.create_session(new, self._engine.new_lease_request())
-        if created.task is not None:
-            self._engine.start_task(created.task)
-        elif not created.existed:
-            self._engine.on_session_created(new, snapshot)
-            return new.session, new.opening.turn if isinstance(new.opening, TurnResult) else None
-        return await self._after_opening(created.session)
+        start = SessionStart(session, snapshot, request.request_id, request.digest, newest_flow, now)
+        return run_opening(self._flows.get, start)
 
     async def get(self, tenant: str, session_id: str) -> Session:
         """Returns the session as of its last commit. Raises SessionNotFound."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED, FinishReason
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_UNSPECIFIED, Usage
+from clawdbot.common.v1.usage_pb2 import (
+    USAGE_PROVENANCE_CACHED,
+    USAGE_PROVENANCE_UNSPECIFIED,
+    Usage,
+)
 from clawdbot.model_gateway.v1.generation_pb2 import (
     CACHE_STATUS_BYPASS,
     CACHE_STATUS_HIT,
@@ -35,6 +39,7 @@ T = TypeVar("T")
 CANCELLED: Final = "CANCELLED"
 INTERNAL: Final = "INTERNAL"
 TRUNCATED: Final = "TRUNCATED"
+DELTAS: Final = ("text_delta", "reasoning_delta", "tool_call_delta")
 FINISH_REASONS: Final = {number: name.removeprefix("FINISH_REASON_") for name, number in FinishReason.items()}
 
 
@@ -149,14 +154,12 @@ class Attempt:
                 return
             self._saw_content()
             events, self._held = self._held, []
-        for one in events:
-            for each in self._complete(one):
-                try:
-                    await send(each)
-                except Exception:
-                    # Nobody takes it any more.
-                    self.outcome = CANCELLED
-                    raise
+        try:
+            await send(self._completed(events))
+        except Exception:
+            # Nobody takes it any more.
+            self.outcome = CANCELLED
+            raise
 
     def end(self) -> None:
         """The reply is over.
@@ -170,7 +173,7 @@ class Attempt:
     def cut_off(self, error: BackendTimeout) -> Iterable[Event]:
         """The end of a reply in the middle of which the backend fell silent: what was sent stays as it is."""
         log.warning("reply_cut_off", target=self.target_name, attempt=self.number, **error.log_fields)
-        return self._complete(finished(FINISH_REASON_TRUNCATED))
+        return self._completed([finished(FINISH_REASON_TRUNCATED)])
 
     def _saw_content(self) -> None:
         """Notes the first content, with which the limit of its time ends."""
@@ -224,32 +227,38 @@ class Attempt:
     def _with_estimates(self, reported: Usage) -> Usage:
         return with_estimates(reported, partial(self.spending.estimated_input, self.request), self._output)
 
-    def _complete(self, event: Event) -> Iterable[Event]:
-        """The event with what the gateway adds; estimated usage before the end, where none came."""
-        kind = event.WhichOneof("event")
-        if self.cache_status == CACHE_STATUS_HIT and kind not in {"started", "usage", "finished"}:
-            # Nothing to estimate: a stored reply has its usage.
-            return (event,)
-        if kind == "text_delta":
-            self._output.add(event.text_delta.text)
-        elif kind == "reasoning_delta":
-            self._output.add(event.reasoning_delta.text)
-        elif kind == "tool_call_delta":
-            self._output.add(event.tool_call_delta.arguments)
-        elif kind == "usage":
-            reported = event.usage
-            counted = self._with_estimates(reported)
-            self.usage = as_cached(counted) if self.free else self.priced(counted)
-            self._unreported.clear()
-            return (event if self.usage is reported else usage(self.usage),)
-        elif kind == "started":
-            started = event.started
-            started.backend, started.attempt = self.target.backend, self.number
-            started.cache_status = self.cache_status
-        elif kind == "finished":
-            self.outcome = FINISH_REASONS.get(event.finished.finish_reason, INTERNAL)
-            if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
-                estimate = self.spending.estimate(self.request, self._output)
-                self.usage = as_cached(estimate) if self.free else self.priced(estimate)
-                return (usage(self.usage), event)
-        return (event,)
+    def _completed(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events with what the gateway adds; estimated usage before the end, where none came."""
+        # Of a stored reply nothing need be estimated.
+        deltas = () if self.cache_status == CACHE_STATUS_HIT else DELTAS
+        for event in events:
+            kind = event.WhichOneof("event")
+            if kind == "usage":
+                yield self._counted(event)
+                continue
+            if kind in deltas:
+                self._output.add(
+                    event.text_delta.text or event.reasoning_delta.text or event.tool_call_delta.arguments
+                )
+            elif kind == "started":
+                started = event.started
+                started.backend, started.attempt = self.target.backend, self.number
+                started.cache_status = self.cache_status
+            elif kind == "finished":
+                self.outcome = FINISH_REASONS.get(event.finished.finish_reason, INTERNAL)
+                if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
+                    estimate = self.spending.estimate(self.request, self._output)
+                    self.usage = as_cached(estimate) if self.free else self.priced(estimate)
+                    yield usage(self.usage)
+            yield event
+
+    def _counted(self, event: Event) -> Event:
+        """The event `usage` as the caller sees it, which is noted."""
+        self._unreported.clear()
+        reported = event.usage
+        if reported.provenance == USAGE_PROVENANCE_CACHED:
+            self.usage = reported  # of a stored reply
+            return event
+        counted = self._with_estimates(reported)
+        self.usage = as_cached(counted) if self.free else self.priced(counted)
+        return event if self.usage is reported else usage(self.usage)

@@ -23,9 +23,11 @@ from clawdbot_servicekit.regular_files import FileStates
 from clawdbot_model_gateway.core.attempt import Attempt
 from clawdbot_model_gateway.core.drains import DrainStore
 from clawdbot_model_gateway.core.errors import (
+    OURS,
     BackendDraining,
     BackendRemoved,
     BackendTimeout,
+    ModelError,
     ModelMissing,
     Shed,
 )
@@ -50,6 +52,8 @@ time says little: its caller may have asked for the impossible."""
 MAX_LATE: Final = 0.25
 """Part of the time for which a slot is held that the event loop may have been late. Otherwise it says little
 about the backend."""
+MAX_REST: Final = 60.0
+"""Seconds that a backend is left alone at its own request: what it asks for may be due to a single model."""
 POLL_INTERVAL: Final = 0.005
 """Seconds after which requests that wait ask again for a slot that other processes share."""
 
@@ -94,6 +98,8 @@ class Backend:
     """The backend that it has replaced, while that one finishes its requests."""
     failure: FailurePolicy = field(default_factory=FailurePolicy)
     """How long it is waited for, and how often it is asked again."""
+    rests_until: float = 0.0
+    """Until when it has asked to be left alone (time.monotonic), by Retry-After or the like."""
     lateness: LoopLateness = field(init=False)
     """Of the event loop, while requests wait."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)
@@ -128,15 +134,20 @@ class Backend:
 
     @property
     def available(self) -> bool:
-        """Whether a new request may go to it: it is not draining, and its breaker lets requests through."""
-        return not self.draining and (self.breaker is None or self.breaker.available)
+        """Whether a new request had better go to it than elsewhere: it neither drains nor rests nor fails."""
+        return (
+            not self.draining
+            and (self.breaker is None or self.breaker.available)
+            and (not self.rests_until or time.monotonic() >= self.rests_until)
+        )
 
     @property
     def unavailable_seconds(self) -> float:
         """How long it will not be available, about; infinite while it is draining."""
         if self.draining:
             return math.inf
-        return 0.0 if self.breaker is None else self.breaker.retry_after
+        rest = max(0.0, self.rests_until - time.monotonic())
+        return rest if self.breaker is None else max(rest, self.breaker.retry_after)
 
     @property
     def draining(self) -> bool:
@@ -318,6 +329,9 @@ class Slot:
             if now >= self._expires_at - 0.001 and seconds >= silence - 0.01:
                 error = BackendTimeout("no content in time")
             self._backend.latency.failed(error, seconds, now)
+            if isinstance(error, ModelError) and error.stated_wait and not isinstance(error, OURS):
+                rest = now + min(MAX_REST, error.stated_wait)
+                self._backend.rests_until = max(self._backend.rests_until, rest)
         if self._breaker is not None:
             self._breaker.leave(self._permit, error)
 

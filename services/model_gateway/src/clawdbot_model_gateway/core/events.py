@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -25,11 +25,11 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 
 Event = StreamGenerateResponse
 
-Send = Callable[[Event], Awaitable[None]]
-"""Takes the next event of a reply; returns when another one may follow."""
-
 Take = Callable[[Sequence[Event]], Awaitable[None]]
-"""The same for several: for all of a reply that came at once."""
+"""Takes the next events of a backend's reply: all of one that came at once, else one."""
+
+Send = Callable[[Iterable[Event]], Awaitable[None]]
+"""Sends the next events of a reply to the caller; returns when more may follow."""
 
 TRUNCATED_REASONS: Final = frozenset(
     {

@@ -10,7 +10,7 @@ taken back; after silence the reply ends as truncated.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -79,15 +79,21 @@ class Generation:
         """
         reply = ReplyAccumulator()
 
-        async def add(event: Event) -> None:
-            reply.add(event)
+        async def add(events: Iterable[Event]) -> None:
+            for event in events:
+                reply.add(event)
 
         await self._answer(request, add, whole=True)
         return reply.reply()
 
-    async def stream(self, request: GenerateRequest, send: Send) -> None:
+    async def stream(self, request: GenerateRequest, send: Callable[[Event], Awaitable[None]]) -> None:
         """Sends the reply's events as they arrive; raises as generate does, also between events."""
-        await self._answer(request, send, whole=False)
+
+        async def send_each(events: Iterable[Event]) -> None:
+            for event in events:
+                await send(event)
+
+        await self._answer(request, send_each, whole=False)
 
     async def _answer(self, request: GenerateRequest, send: Send, *, whole: bool) -> None:
         """Sends the reply of the first target that gives one; `whole`: it need not be streamed."""
@@ -109,8 +115,7 @@ class Generation:
                     await asking
                     answering.end()
                 except ModelError as error:
-                    for event in attempts.rest_after(answering, error):
-                        await send(event)
+                    await send(attempts.rest_after(answering, error))
                     if attempts.answered is None:
                         continue
                 return

@@ -28,6 +28,8 @@ from clawdbot_servicekit.media_policy import MediaPolicy
 from clawdbot_servicekit.structs import plain_from_json
 
 PRIORITIES: Final = frozenset(Priority.values())
+CACHE_MODES: Final = frozenset(CachePolicy.Mode.values())
+TOOL_CHOICES: Final = frozenset(ToolChoice.Mode.values())
 ROLES: Final = frozenset({ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL})
 
 
@@ -163,7 +165,7 @@ def _tools(request: GenerateRequest) -> Iterator[FieldViolation]:
 
 def _choices(request: GenerateRequest) -> Iterator[FieldViolation]:
     choice = request.tool_choice
-    if choice.mode not in ToolChoice.Mode.values():
+    if choice.mode not in TOOL_CHOICES:
         yield FieldViolation("tool_choice.mode", f"Unknown mode {choice.mode}.")
     elif choice.mode == ToolChoice.MODE_REQUIRED and not request.tools:
         yield FieldViolation("tool_choice.mode", "MODE_REQUIRED needs at least one entry in tools.")
@@ -190,7 +192,7 @@ OpenAI's API."""
 
 def cache_violations(policy: CachePolicy) -> Iterator[FieldViolation]:
     """What is invalid about the policy of a request."""
-    if policy.mode not in CachePolicy.Mode.values():
+    if policy.mode not in CACHE_MODES:
         yield FieldViolation("cache.mode", f"Unknown mode {policy.mode}.")
     if policy.HasField("ttl") and policy.ttl.seconds * 10**9 + policy.ttl.nanos <= 0:
         yield FieldViolation("cache.ttl", "Must be more than 0.")

@@ -36,6 +36,10 @@ BEGINNING: Final = "(the conversation begins)"
 """What a person says before an assistant that greets."""
 NO_RESULT: Final = "There is no result: the conversation was interrupted before the tool had answered."
 """The result of a call that has none in the conversation, such as one that broke off."""
+CONTINUE: Final = "(continue)"
+"""What a person says after an assistant who speaks last, to models that begin no reply with its words."""
+EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
+"""Whether a tool failed → the text of its empty result, which reads as if the tool had not run."""
 REPAIRED: Final = "CONVERSATION_REPAIRED"
 """The code of the warnings about calls and results that do not belong together. Strict requests do not fail
 for it: no field is without effect."""

@@ -56,6 +56,11 @@ MEANINGS: Final = {word: reason for reason, words in WORDS.items() for word in w
 COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
 """The model ended on its own: a tool's name is not cut, and a call without arguments has none."""
 
+LASTING_REASONS: Final = frozenset(
+    {FINISH_REASON_LENGTH, FINISH_REASON_CONTEXT_FULL, FINISH_REASON_CONTENT_FILTER}
+)
+"""The reply lacks something. A bare "stop" later, as of proxies that end all streams so, changes nothing."""
+
 NO_REASON: Final = frozenset(
     {"", "null", "none", "in_progress", "finish_reason_unspecified", "block_reason_unspecified"}
 )
@@ -64,13 +69,19 @@ NO_REASON: Final = frozenset(
 ERROR_REASONS: Final[Mapping[str, type[ModelError]]] = dict.fromkeys(
     (
         *("error", "failed", "network_error", "model_error", "server_error", "internal_error"),
-        *("internal_server_error", "engine_error", "unknown_error"),
+        *("internal_server_error", "engine_error", "unknown_error", "system_error", "upstream_error"),
     ),
     BackendFailed,
 )
 """The word → the error that the backend means with it, whatever it sent before."""
 ERROR_REASONS_WITHOUT_CONTENT: Final[Mapping[str, type[ModelError]]] = {
-    **dict.fromkeys(("insufficient_system_resource", "overloaded", "unavailable"), BackendOverloaded),
+    **dict.fromkeys(
+        (
+            *("insufficient_system_resource", "overloaded", "unavailable"),
+            *("engine_overloaded", "server_overloaded", "model_overloaded", "service_unavailable"),
+        ),
+        BackendOverloaded,
+    ),
     **dict.fromkeys(("abort", "aborted", "interrupted"), BackendFailed),
     **dict.fromkeys(("timeout", "time_limit"), BackendTimeout),
     **dict.fromkeys(("rate_limit", "rate_limited", "rate_limit_exceeded"), RateLimited),

@@ -16,7 +16,7 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.spending import note_usage
-from clawdbot_model_gateway.formats.finish_reasons import error_of, reason_in
+from clawdbot_model_gateway.formats.finish_reasons import LASTING_REASONS, error_of, meaning, reason_in
 from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.text_joiner import well_formed
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
@@ -210,7 +210,9 @@ class ReplyDecoder(ABC):
         kind = error_of(raw, has_content=self.has_content)
         if kind is not None:
             raise kind(f"the reply ended with the finish reason {self._errors.sanitize(raw)}")
-        self.finish_reason = raw
+        bare_stop = bool(self.finish_reason) and not with_content and meaning(raw) == FINISH_REASON_STOP
+        if not (bare_stop and meaning(self.finish_reason) in LASTING_REASONS):
+            self.finish_reason = raw
         self.at_end = self.has_content and self._reasons_at_end_only
 
     def _end_text(self, reason: FinishReason.ValueType, out: list[Event]) -> None:

@@ -14,7 +14,7 @@ from clawdbot_servicekit.structs import fill_struct, to_json, to_plain
 from clawdbot_model_gateway.formats.text_joiner import well_formed, well_formed_json
 from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly, load_exactly
 
-_NO_ARGUMENTS: Final = frozenset({"", "null"})
+_NO_ARGUMENTS: Final = frozenset({"", "null", '""'})
 """What models send if a tool takes no arguments."""
 PLACEHOLDER_TEXTS: Final = frozenset({*_NO_ARGUMENTS, "{}"})
 """Fragments that may stand for no arguments, or for those that follow: some proxies begin with them."""
@@ -24,8 +24,16 @@ PLACEHOLDERS: Final[tuple[Any, ...]] = (None, {}, [], "")
 
 def added_by(fragment: str, arguments: str) -> str:
     """What a fragment adds to the arguments so far: some servers repeat those from their beginning."""
-    repeats = arguments.startswith("{") and fragment.startswith(arguments)
+    repeats = arguments.lstrip().startswith("{") and fragment.startswith(arguments)
     return fragment[len(arguments) :] if repeats else fragment
+
+
+def is_same_json(text: str, other: str) -> bool:
+    """Whether two texts are one JSON document, however they are written."""
+    try:
+        return text == other or load_exactly(text.encode()) == load_exactly(other.encode())
+    except (ValueError, RecursionError):
+        return False
 
 
 def call_from_json(call_id: str, name: str, arguments: Any) -> ToolCall | None:

@@ -23,13 +23,22 @@ OUTPUT: Final = (
     "generatedtoken",
     "eval",
 )
-CACHED: Final = ("cachedtoken", "cachereadinputtoken", "promptcachehittoken", "cachedcontenttoken")
-"""Of OpenAI and Moonshot, of Anthropic and Bedrock, of DeepSeek, of Gemini."""
+CACHED: Final = (
+    *("cachedtoken", "cachereadinputtoken", "promptcachehittoken", "cachedcontenttoken"),
+    *("numcachedtoken", "cachereadtoken"),
+)
+"""Of OpenAI and Moonshot, of Anthropic and Bedrock, of DeepSeek, of Gemini, of Mistral, of Vercel."""
 NOT_CACHED: Final = "promptcachemisstoken"
 WRITTEN: Final = ("cachewritetoken", "cachewriteinputtoken", "cachecreationtoken", "cachecreationinputtoken")
 REASONING: Final = ("reasoningtoken", "thinkingtoken", "thoughtstoken")
-INPUT_DETAILS: Final = ("prompttokensdetail", "inputtokensdetail")
-OUTPUT_DETAILS: Final = ("completiontokensdetail", "outputtokensdetail", "candidatestokensdetail")
+INPUT_DETAILS: Final = (
+    *("prompttokensdetail", "inputtokensdetail"),
+    *("prompttokendetail", "inputtokendetail"),
+)
+OUTPUT_DETAILS: Final = (
+    *("completiontokensdetail", "outputtokensdetail", "candidatestokensdetail"),
+    *("completiontokendetail", "outputtokendetail"),
+)
 NAMES: Final = frozenset({*INPUT, *OUTPUT, *CACHED, *WRITTEN, *REASONING, *INPUT_DETAILS, *OUTPUT_DETAILS})
 """What a report has at least one of. All names are as `_plain` makes them."""
 
@@ -116,9 +125,11 @@ def _decode(counts: Mapping[str, Any]) -> Usage:
     if reasoning > output:
         # xAI's and Perplexity's output leaves the reasoning out.
         output += reasoning
-    if input_tokens and output:
-        # As does Gemini's over Chat Completions, which says only in the total how much it was.
-        output = max(output, count_in(counts, "totaltoken") - input_tokens)
+    more = count_in(counts, "totaltoken") - input_tokens - output
+    if input_tokens and output and more > 0 and more not in (read, written, read + written):
+        # As does Gemini's over Chat Completions, which says only in the total how much it was. Others count
+        # what was cached twice there.
+        output += more
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output,

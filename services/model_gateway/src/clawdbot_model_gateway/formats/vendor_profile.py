@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias
 
 from yarl import URL
 
@@ -30,12 +30,13 @@ class VendorProfile:
     tokenizes: bool = True
     """Whether the server may have an endpoint that counts tokens."""
     reasoning_field: str = ""
-    """The field of an assistant's message that takes its reasoning back; empty: there is none, and some
-    vendors refuse it."""
+    """The field of an assistant's message that takes its reasoning back: "content" in <think> tags before the
+    text. Empty: there is none, and some vendors refuse it."""
     reasoning_details: bool = False
     """Whether it takes OpenRouter's details back, signed and encrypted reasoning among them."""
     needs_reasoning: bool = False
-    """Whether a message with tool calls is refused without its reasoning."""
+    """Whether a message with tool calls is refused without its reasoning; DeepSeek refuses any of the
+    assistant's, where there are tools."""
     assistant_after_tool: bool = False
     """Whether only the assistant may speak after a tool's result."""
     marks_prefix: bool = False
@@ -60,6 +61,9 @@ class VendorProfile:
     """Whether a model that does not reason ignores an effort, and does not refuse it."""
     refused_when_reasoning: AbstractSet[str] = frozenset()
     """Paths of fields that those models refuse, unless the request turns reasoning off."""
+    thinking_off: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that turn off the thinking of those models, which refuse a forced tool call while they think.
+    Empty: an effort of "none" turns it off, and none of them refuses any."""
     call_ids: str = r".{1,40}"
     """Pattern of the ids of tool calls that it takes; OpenAI's limit is 40 characters."""
     thought_signatures: bool = False
@@ -83,6 +87,7 @@ _OPENAI: Final = VendorProfile(
     think_tags="never",
 )
 _JSON_SCHEMA: Final = "response_format.json_schema"
+_THINKING_DISABLED: Final = {"thinking": {"type": "disabled"}}
 
 VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
     "openai": replace(_OPENAI, hosts=("api.openai.com",), effort_for_others=False),
@@ -97,6 +102,9 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         max_stops=16,
         reasoning_field="reasoning_content",
         needs_reasoning=True,
+        # https://github.com/deepseek-ai/DeepSeek-V3/issues/1376
+        reasoning_models=".",
+        thinking_off=_THINKING_DISABLED,
     ),
     # https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model
     "moonshot": VendorProfile(
@@ -105,14 +113,38 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         max_stops=5,
         reasoning_field="reasoning_content",
         needs_reasoning=True,
+        # https://github.com/can1357/oh-my-pi/issues/1077
+        reasoning_models=r"kimi-k(2\.[5-9]|[3-9])",
+        thinking_off=_THINKING_DISABLED,
     ),
     # https://docs.z.ai/guides/capabilities/thinking-mode
+    # https://docs.z.ai/api-reference/llm/chat-completion (of tool_choice only "auto")
     "zhipu": VendorProfile(
         hosts=("api.z.ai", "open.bigmodel.cn"),
-        unsupported=frozenset({_JSON_SCHEMA}),
+        unsupported=frozenset({_JSON_SCHEMA, "tool_choice"}),
         tokenizes=False,
         max_stops=1,
         reasoning_field="reasoning_content",
+        reasoning_models=r"glm-(4\.[5-9]|[5-9])",
+        thinking_off=_THINKING_DISABLED,
+    ),
+    # https://platform.minimax.io/docs/api-reference/text-openai-api
+    # One instruction, at the beginning: https://github.com/openclaw/openclaw/issues/19386
+    "minimax": VendorProfile(
+        hosts=("api.minimax.io", "api.minimaxi.com"),
+        max_tokens_field="max_completion_tokens",
+        unsupported=frozenset(
+            {
+                *("sampling.presence_penalty", "sampling.frequency_penalty", "sampling.seed"),
+                *("sampling.reasoning_effort", "tool_choice", "tool_choice.disable_parallel"),
+                *("response_format.json", _JSON_SCHEMA),
+            }
+        ),
+        tokenizes=False,
+        system_role_late="user",
+        alternates=True,
+        reasoning_field="content",
+        think_tags="at_start",
     ),
     # https://github.com/agentscope-ai/QwenPaw/issues/433
     "siliconflow": VendorProfile(
@@ -134,6 +166,11 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         hosts=("dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"),
         tokenizes=False,
         streams_only=True,
+        # https://github.com/vercel/ai/pull/20871
+        reasoning_field="reasoning_content",
+        # https://github.com/cloudwego/eino/issues/994
+        reasoning_models=r"(qwen-?3|qwen-(plus|flash|turbo)|deepseek|kimi|glm)(?!.*(coder|instruct))",
+        thinking_off={"enable_thinking": False},
     ),
     # Refuses unknown fields. https://console.groq.com/docs/openai
     "groq": VendorProfile(
@@ -146,11 +183,13 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         strict_schemas=True,
     ),
     # https://inference-docs.cerebras.ai/resources/openai
+    # https://github.com/QwenLM/qwen-code/issues/11045
     "cerebras": VendorProfile(
         hosts=("api.cerebras.ai",),
         max_tokens_field="max_completion_tokens",
         unsupported=frozenset({"sampling.top_k", "sampling.presence_penalty", "sampling.frequency_penalty"}),
         tokenizes=False,
+        reasoning_field="reasoning",
         max_stops=4,
         strict_schemas=True,
     ),

@@ -13,11 +13,13 @@ from __future__ import annotations
 import re
 import select
 import time
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
 from typing_extensions import override
 
 SERVER_TIMEOUT: Final = re.compile(r"(?i)\btimeout\s*=\s*(\d{1,9})\b")
@@ -31,11 +33,31 @@ LEARNED_FOR: Final = 600.0
 """Seconds after which what was learned is forgotten, for the same reason."""
 
 
+class Protocol(ResponseHandler):
+    """aiohttp's, which ends what cannot go on.
+
+    Of itself aiohttp only closes the connection when a response cannot be parsed any further, and its reader
+    waits for ever. And it closes one only after all of a request has been sent, even if nobody takes it.
+    """
+
+    @override
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        content = self._payload
+        if isinstance(exc, HttpProcessingError) and content is not None and not content.is_eof():
+            content.set_exception(aiohttp.ClientPayloadError(exc.message))
+        super().set_exception(exc, *cause)
+
+    @override
+    def close(self) -> None:
+        self.abort()
+
+
 class IdleConnections(aiohttp.BaseConnector):
     """What both connectors have in common."""
 
     def __init__(self, *args: Any, keepalive_timeout: float, **more: Any) -> None:
         super().__init__(*args, keepalive_timeout=keepalive_timeout, **more)
+        self._factory = cast("partial[ResponseHandler]", partial(Protocol, loop=self._loop))
         self._configured = keepalive_timeout
         self._forget_at = float("inf")
 

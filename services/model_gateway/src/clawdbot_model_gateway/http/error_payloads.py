@@ -43,8 +43,8 @@ _IS_CODE: Final = re.compile(r"[A-Za-z]+(_[A-Za-z]+)+")
 """A message that is nothing but a code."""
 _RAISED: Final = re.compile(r"\blitellm\.(\w{1,40})")
 """The exception that LiteLLM names in its messages."""
-_SUCCESS: Final = frozenset({"0", "200", "ok", "success"})
-"""Codes of a response that reports success."""
+_SUCCESS: Final = frozenset({"0", "200", "ok", "success", "none", "null"})
+"""Codes of a response that reports success, and errors that are none."""
 
 
 class VendorError(NamedTuple):
@@ -90,11 +90,18 @@ def is_error(payload: Any) -> bool:
     return isinstance(error, Mapping) and bool(_text(error)) and not (codes and _SUCCESS.issuperset(codes))
 
 
+def is_certain_error(payload: Any) -> bool:
+    """Whether a record is an error in a form of another vendor even in the middle of a reply."""
+    return is_error(payload) and (
+        bool(_fields(payload).get("errors")) or read_error(payload).status is not None
+    )
+
+
 def reports_error(holder: Mapping[str, Any]) -> bool:
     """Whether the `error` of an object is one: not success, and not without a word."""
     error = holder.get("error")
     if not isinstance(error, Mapping):
-        return bool(error)
+        return bool(error) and str(error).lower() not in _SUCCESS
     codes = [*_codes(error)]
     return any(error.values()) and not (codes and _SUCCESS.issuperset(codes))
 

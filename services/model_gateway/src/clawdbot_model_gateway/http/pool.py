@@ -16,7 +16,7 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.regular_files import read_regular
 from yarl import URL
 
-from clawdbot_model_gateway.core.errors import ModelError
+from clawdbot_model_gateway.core.errors import ModelError, ProxyFailed
 from clawdbot_model_gateway.core.spending import note_sent
 from clawdbot_model_gateway.http.connector import IdleConnections, TcpConnector, UnixConnector
 from clawdbot_model_gateway.http.error_mapper import ErrorMapper
@@ -89,7 +89,7 @@ class HttpPool:
         self._query = query
         self._errors = errors
         self._ssl = _ssl_context(settings)
-        self._timeout = aiohttp.ClientTimeout(sock_connect=settings.connect_timeout)
+        self._timeout = aiohttp.ClientTimeout(connect=settings.connect_timeout)
         self._targets: dict[str, str] = {}
         self._header_lines = ""
         self._connector: IdleConnections | None = None
@@ -244,6 +244,13 @@ class HttpPool:
             return await self._connector.connect(self._destination, traces=[], timeout=self._timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError from error
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if isinstance(error, aiohttp.ClientConnectorError):
+                raise
+            # Nobody but a proxy is asked for anything yet.
+            raise ProxyFailed(
+                f"the proxy closed the connection when it was asked for {self._address}"
+            ) from error
 
     async def _send(self, method: str, target: str, body: bytes | None) -> Response:
         response = await self._send_with_retry(method, target, body)

@@ -100,9 +100,8 @@ class AnthropicProvider(HttpProvider, LimitedFormats, TokenCounter):
         raise ProtocolViolation(f"its list of models did not end after {MAX_PAGES} pages")
 
     @override
-    def native_formats(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
-        """No "tool": a model that thinks first cannot be forced to call one."""
-        return frozenset({"json_schema"})
+    def native_formats(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
+        return self._encoder.native_formats(request, self._profiles.get(model, ModelProfile()))
 
     @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:

@@ -32,7 +32,7 @@ class HttpSettings(Section):
     """Network settings of a backend."""
 
     connect_timeout: Annotated[Seconds, Field(gt=0)] = 10.0
-    """For name resolution, connection and TLS handshake together."""
+    """For name resolution, connection, a proxy's tunnel and TLS handshake together."""
     read_timeout: Annotated[Seconds, Field(gt=0)] = 300.0
     """Time without data before the reply begins. Models that reason before they answer need a long one."""
     first_content_timeout: Annotated[Seconds, Field(gt=0)] | None = None

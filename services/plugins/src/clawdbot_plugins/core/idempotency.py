@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -99,12 +99,12 @@ class IdempotentExecutor:
         try:
             outcome = await work(emit)
         except NOT_STARTED:
-            await self._write(self._store.release(call), call)
+            await self._write(self._store.release, call)
             raise
         except BaseException:
-            await self._write(self._store.mark_interrupted(call), call)
+            await self._write(self._store.mark_interrupted, call)
             raise
-        await self._write(self._store.complete(call, outcome), call)
+        await self._write(self._store.complete, call, outcome)
         return outcome
 
     async def _claim(self, call: CallId, digest: bytes, *, allow_rerun: bool) -> ClaimResult | ToolOutcome:
@@ -122,17 +122,20 @@ class IdempotentExecutor:
                 await self._store.release(call)
             raise
 
-    async def _write(self, write: Coroutine[Any, Any, None], call: CallId) -> None:
+    async def _write(
+        self, write: Callable[..., Awaitable[None]], call: CallId, *outcome: ToolOutcome
+    ) -> None:
         """Completes a write before it lets a cancellation through.
 
         A store that fails now does not change what the tool did, so the caller still gets the outcome. To a
         later call with the same id, this one was interrupted.
         """
-        writing = asyncio.ensure_future(write)
         try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait((writing,))
-            raise
+            writing = asyncio.ensure_future(write(call, *outcome))
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait((writing,))
+                raise
         except IdempotencyStoreUnavailable as error:
             self._log.error("outcome_not_written", tool=call.tool, reason=error.explanation)

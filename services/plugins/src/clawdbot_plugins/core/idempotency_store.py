@@ -7,6 +7,7 @@ a later call with the same key gets the first one's outcome.
 from __future__ import annotations
 
 import enum
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,13 +48,15 @@ class IdempotencyStoreUnavailable(Exception):
 class IdempotencyStore(Protocol):
     """Remembers calls for a limited time. Safe to use from many tasks.
 
-    Every method MAY raise IdempotencyStoreUnavailable.
+    Every method, and awaiting what it returns, MAY raise IdempotencyStoreUnavailable.
     """
 
     async def open(self) -> None:
         """Opens the store. MUST raise StartupError for a problem that an operator can fix."""
 
-    async def claim(self, call: CallId, digest: bytes, *, allow_rerun: bool) -> ClaimResult | ToolOutcome:
+    def claim(
+        self, call: CallId, digest: bytes, *, allow_rerun: bool
+    ) -> Awaitable[ClaimResult | ToolOutcome]:
         """Claims the call for this process, or says why it cannot. MUST be atomic between processes.
 
         The caller guarantees that this process is not running the call already. So an earlier claim of this
@@ -69,13 +72,13 @@ class IdempotencyStore(Protocol):
             The first call's outcome, marked as replayed, or why there is none.
         """
 
-    async def complete(self, call: CallId, outcome: ToolOutcome) -> None:
+    def complete(self, call: CallId, outcome: ToolOutcome) -> Awaitable[None]:
         """Stores the outcome of a claimed call. It MUST be as durable as the store itself."""
 
-    async def release(self, call: CallId) -> None:
+    def release(self, call: CallId) -> Awaitable[None]:
         """Deletes the claim of a call whose tool never ran."""
 
-    async def mark_interrupted(self, call: CallId) -> None:
+    def mark_interrupted(self, call: CallId) -> Awaitable[None]:
         """Records that a claimed call was interrupted."""
 
     async def check(self) -> None:

@@ -50,16 +50,24 @@ class ReferenceDate:
         return self.day + timedelta(days=-away if self.prefer_past else away)
 
 
-Rule: TypeAlias = tuple[str, re.Pattern[str], Callable[[re.Match[str], _Context], _Value | None]]
-"""A string that the text must contain, a pattern, and a function from a match and its context to a value, or
-None.
+Interpret: TypeAlias = Callable[[re.Match[str], _Context], _Value | None]
+"""Makes a value of a match and its context, or None."""
+Rule: TypeAlias = tuple[tuple[str, ...], re.Pattern[str], Interpret[_Context, _Value]]
+"""Strings of which the text must contain one, a pattern, and what makes a value of its matches.
 
-The string is a cheap check before the pattern runs; empty if there is none.
+The strings are a cheap check before the pattern runs.
 """
 DateRule: TypeAlias = Rule[ReferenceDate, date]
 
 
 _HAND_OFF = SetPhrase("handoff")
+
+
+def rule(
+    hints: str, pattern: str, interpret: Interpret[_Context, _Value]
+) -> tuple[tuple[str, ...], re.Pattern[str], Interpret[_Context, _Value]]:
+    """A rule, with its hints separated by "|"; empty for a pattern that is always tried."""
+    return tuple(hints.split("|")), re.compile(pattern), interpret
 
 
 def alternation(words: Iterable[str]) -> str:
@@ -133,8 +141,10 @@ def scan(
         context: Makes a rule's context from the remaining text and the start of a match.
     """
     found: list[Span[_Value]] = []
-    for hint, pattern, interpret in rules:
-        for match in pattern.finditer(text) if hint in text else ():
+    for hints, pattern, interpret in rules:
+        if not any(map(text.__contains__, hints)):
+            continue
+        for match in pattern.finditer(text):
             start, end = match.span()
             try:
                 value = interpret(match, context(text, start))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from clawdbot_dialogue.core.language.normalization import normalize
 from clawdbot_dialogue.core.language.span import Span
@@ -21,11 +22,11 @@ class SlotVocabulary:
     value_by_phrase: Mapping[str, str]
     """For an enum: normalized phrase → value; "colas" as well as "cola"."""
     unit_pattern: re.Pattern[str] | None
-    """Matches the text after a number that counts this slot's units: "people"."""
+    """Matches the start of the text after a number that counts this slot's units: "people"."""
 
     def counts(self, after: str) -> bool:
         """Whether the text after a number says that it counts this slot's units."""
-        return bool(self.unit_pattern and self.unit_pattern.search(after))
+        return bool(self.unit_pattern and self.unit_pattern.match(after))
 
     def counts_any(self, units: Iterable[str]) -> bool:
         """Whether one of these is a unit of this slot."""
@@ -58,7 +59,11 @@ def phrase_pattern(phrases: Iterable[str]) -> re.Pattern[str] | None:
     words = sorted({normalize(each) for each in phrases} - {""}, key=len, reverse=True)
     if not words:
         return None
-    return re.compile("|".join(f"{_edge(each, 0)}{re.escape(each)}{_edge(each, -1)}" for each in words))
+    # What words have in common is tried once at each place, and not once for each of them.
+    alike = groupby(words, lambda word: (_edge(word, 0), _edge(word, -1)))
+    return re.compile(
+        "|".join(f"{start}(?:{'|'.join(map(re.escape, each))}){end}" for (start, end), each in alike)
+    )
 
 
 def slot_vocabulary(
@@ -90,7 +95,7 @@ def slot_vocabulary(
         name_pattern=name or re.compile(r"(?!)"),
         value_pattern=phrase_pattern(meaning),
         value_by_phrase=meaning,
-        unit_pattern=re.compile(rf"^\s*(?:of )?(?:{counted.pattern})") if counted else None,
+        unit_pattern=re.compile(rf"\s*(?:of )?(?:{counted.pattern})") if counted else None,
     )
 
 

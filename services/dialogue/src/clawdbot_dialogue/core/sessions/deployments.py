@@ -67,13 +67,22 @@ class Deployments:
         if newest > self._last_number:
             await self.refresh()
 
+    @property
+    def newest(self) -> int:
+        """Number of the deployed flow that was loaded last; 0 if none was."""
+        return self._last_number
+
     async def find(self, name: str, version: int) -> Flow:
-        """Returns a flow that a file or any process brought; its newest version for 0.
+        """Returns a flow that a file or any process brought; its newest version for 0. Raises as `loaded`."""
+        await self.refresh()
+        return self.loaded(name, version)
+
+    def loaded(self, name: str, version: int) -> Flow:
+        """Returns a flow that is loaded; its newest version for 0.
 
         Raises:
             UnknownFlow: there is no such flow; the error names the nearest one.
         """
-        await self.refresh()
         try:
             return self._registry.get(name, version or None)
         except FlowNotFound as error:

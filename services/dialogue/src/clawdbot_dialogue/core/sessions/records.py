@@ -138,6 +138,8 @@ class NewSession(Struct, frozen=True):
     """The opening turn: finished, still to run, or none."""
     timers: Mapping[str, float] = {}
     """Timer id → when it is due, in epoch seconds."""
+    newest_flow: int | None = None
+    """Number of the deployed flow that the caller loaded last; None if a later one is no matter."""
 
 
 class CreatedSession(Struct, frozen=True):

@@ -35,6 +35,10 @@ DELETION_RETRY_SECONDS: Final = 86_400.0
 """How long a store answers a retried deletion as it answered the first one: a day."""
 
 
+class FlowsOutdated(Exception):
+    """A flow was deployed that the caller has not loaded; nothing was created."""
+
+
 class SessionStore(Protocol):
     """Keeps sessions, their turns, journals and timers, and the deployed flows.
 
@@ -83,6 +87,7 @@ class SessionStore(Protocol):
 
         Raises:
             RequestIdReused: the request_id created a session with another digest.
+            FlowsOutdated: a flow with a greater number than `new.newest_flow` is deployed.
         """
 
     async def get_session(self, tenant: str, session_id: str) -> Session:

@@ -36,6 +36,8 @@ class SessionStart:
     request_id: str
     digest: bytes
     """Of the caller's request."""
+    newest_flow: int
+    """Number of the deployed flow that was loaded last."""
     now: float
     """Epoch seconds."""
 
@@ -61,9 +63,15 @@ def run_opening(flows: FlowLookup, start: SessionStart) -> tuple[NewSession, Sna
         to_run = NewTurn(session.tenant, session.id, turn, input_digest(turn))
         snapshot = start.snapshot
         session = session_from_snapshot(session, snapshot)
-        return NewSession(
-            session, encode_snapshot(snapshot), start.request_id, start.digest, to_run
-        ), snapshot
+        new = NewSession(
+            session,
+            encode_snapshot(snapshot),
+            start.request_id,
+            start.digest,
+            to_run,
+            newest_flow=start.newest_flow,
+        )
+        return new, snapshot
     after = session_from_snapshot(session, loop.snapshot, now if record.has_text else None)
     opening = record.end(TURN_STATUS_DONE, after, now) if record.has_text else None
     new = NewSession(
@@ -73,5 +81,6 @@ def run_opening(flows: FlowLookup, start: SessionStart) -> tuple[NewSession, Sna
         start.digest,
         opening,
         record.due_timers(now),
+        start.newest_flow,
     )
     return new, loop.snapshot

@@ -43,7 +43,7 @@ from clawdbot_dialogue.core.sessions.records import (
     TurnResult,
     TurnTask,
 )
-from clawdbot_dialogue.core.sessions.store import DELETION_RETRY_SECONDS, SessionStore
+from clawdbot_dialogue.core.sessions.store import DELETION_RETRY_SECONDS, FlowsOutdated, SessionStore
 from clawdbot_dialogue.stores import statuses
 from clawdbot_dialogue.stores.in_memory.rows import SessionRow
 from clawdbot_dialogue.stores.transcript_window import recent_whole_turns
@@ -97,6 +97,8 @@ class InMemorySessionStore(SessionStore):
             if row.digest != new.digest:
                 raise RequestIdReused(new.request_id)
             return CreatedSession(row.session, existed=True)
+        if new.newest_flow is not None and len(self._flows) > new.newest_flow:
+            raise FlowsOutdated
         self._position += 1
         row = SessionRow(self._position, new.session, new.snapshot, new.request_id, new.digest)
         row.timers.update(new.timers)

@@ -106,6 +106,7 @@ class SqliteSessionStore(SessionStore):
             view.SerializeToString(),
             new.snapshot,
             tuple(new.timers.items()),
+            new.newest_flow,
         )
         opening = _opening(new.opening)
         known, task = await self._writer.run(lambda db: sessions.create(db, row, opening, lease_request))

@@ -18,7 +18,7 @@ from clawdbot_dialogue.core.sessions.records import (
     PendingSession,
     SessionFilter,
 )
-from clawdbot_dialogue.core.sessions.store import DELETION_RETRY_SECONDS
+from clawdbot_dialogue.core.sessions.store import DELETION_RETRY_SECONDS, FlowsOutdated
 from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, TaskRow, TurnRow, turn_key
 from clawdbot_dialogue.stores.sqlite.timers import change_timers
 from clawdbot_dialogue.stores.sqlite.turns import start_next
@@ -50,6 +50,7 @@ class NewSessionRow(NamedTuple):
     view: bytes
     snapshot: str
     timers: Sequence[tuple[str, float]]
+    newest_flow: int | None
 
 
 class OpeningRow(NamedTuple):
@@ -78,6 +79,9 @@ def create(
             raise RequestIdReused(new.request_id)
         if row is not None:
             return SessionRow._make(row[1:]), None
+    (newest_flow,) = db.execute("SELECT coalesce(max(number), 0) FROM flows").fetchone()
+    if new.newest_flow is not None and newest_flow > new.newest_flow:
+        raise FlowsOutdated
     pending = opening is not None and opening.view is None
     seq = db.execute(
         "INSERT INTO sessions (id, tenant, user, flow, status, request_id, digest, revision, view, snapshot,"
@@ -120,7 +124,6 @@ def create(
     if not pending:
         return None, None
     turn = TurnRow(turn_key(seq, 1), 0, 1, 0, 0, opening.turn)
-    (newest_flow,) = db.execute("SELECT coalesce(max(number), 0) FROM flows").fetchone()
     return None, TaskRow(1, new.view, new.snapshot, turn, newest_flow)
 
 

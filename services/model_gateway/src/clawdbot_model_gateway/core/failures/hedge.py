@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from clawdbot_model_gateway.core.attempt import CANCELLED, Attempt
 from clawdbot_model_gateway.core.attempts import RequestAttempts
@@ -36,10 +36,10 @@ class Runner:
         if self.task.cancel() or self.task.cancelled() or self.task.exception() is None:
             self.attempt.outcome = CANCELLED
 
-    async def _send_if_won(self, event: Event) -> None:
+    async def _send_if_won(self, events: Iterable[Event]) -> None:
         self._begin()
         await self._won.wait()
-        await self._send(event)
+        await self._send(events)
 
     def _begin(self) -> None:
         if not self.begun.done():

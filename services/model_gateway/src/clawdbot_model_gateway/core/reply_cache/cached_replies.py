@@ -29,7 +29,13 @@ from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import CacheKey, LookUp, ReplyCache
 from clawdbot_model_gateway.core.reply_cache.rules import CacheRules, CacheUse, is_stored
 from clawdbot_model_gateway.core.reply_cache.similar_requests import Question, SimilarRequests
-from clawdbot_model_gateway.core.tokens.token_estimate import TokenEstimator, estimate_usage
+from clawdbot_model_gateway.core.spending import as_cached
+from clawdbot_model_gateway.core.tokens.token_estimate import (
+    TokenEstimator,
+    estimate_input,
+    estimate_usage,
+    with_estimates,
+)
 
 Upstream = Callable[[Take, Callable[[Usage], None], float], Awaitable[None]]
 """Takes the events of the backend's reply. Its second argument is called with the cost of each reply that
@@ -122,7 +128,7 @@ class CachedReplies:
         if use.reads and found.reply is not None:
             reply, _ = decode(found.reply, whole=whole)
             attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
-            self._metrics.requests.labels(backend.name, "hit_memory").inc()
+            self._metrics.count_request(backend.name, "hit_memory")
             await take(reply)
             return
         similar = self.similar
@@ -134,7 +140,7 @@ class CachedReplies:
         flight = self._flights.get(place) if use.reads else None
         # A less urgent call may wait for its slot for long.
         if flight is not None and flight.urgency <= urgency:
-            self._metrics.requests.labels(backend.name, "coalesced").inc()
+            self._metrics.count_request(backend.name, "coalesced")
         else:
 
             def end(ended: Flight) -> None:
@@ -202,13 +208,13 @@ class CachedReplies:
                 self._serve(flight, decode(reply)[0], CACHE_STATUS_SIMILAR, backend)
                 return
         await flight.reserve()
-        self._metrics.requests.labels(backend.name, "miss").inc()
+        self._metrics.count_request(backend.name, "miss")
 
         async def add(events: Sequence[Event]) -> None:
             for event in events:
                 if event.HasField("finished") and is_stored(event):
                     # Before anybody sees the end: the next equal request may follow at once.
-                    whole = _with_usage([*flight.events, event], request)
+                    whole = _as_stored([*flight.events, event], request)
                     stored = encode(whole, time.time() + use.ttl)
                     self._memory.put(key, stored, ttl=use.ttl, stamp=stamp)
                     if self._shared is not None:
@@ -225,7 +231,7 @@ class CachedReplies:
         """Adds the events of a stored reply to a flight."""
         flight.hit = status
         result = "hit_redis" if status == CACHE_STATUS_HIT else "hit_similar"
-        self._metrics.requests.labels(backend.name, result).inc()
+        self._metrics.count_request(backend.name, result)
         for event in events:
             flight.add(event)
 
@@ -250,11 +256,15 @@ class CachedReplies:
         return events, min(expires_at - time.time(), self._max_ttl)
 
 
-def _with_usage(reply: list[Event], request: GenerateRequest) -> list[Event]:
-    """The events of a whole reply, with an estimate where the backend reported no usage."""
-    if any(event.HasField("usage") for event in reply):
-        return reply
+def _as_stored(reply: Sequence[Event], request: GenerateRequest) -> list[Event]:
+    """The events of a whole reply, with the usage that later callers see: estimated where it is missing."""
     output = TokenEstimator()
     for event in reply:
         output.add(event.text_delta.text or event.reasoning_delta.text or event.tool_call_delta.arguments)
-    return [*reply[:-1], usage(estimate_usage(request, output.tokens)), reply[-1]]
+    reported = next((event.usage for event in reply if event.HasField("usage")), None)
+    if reported is None:
+        counted = estimate_usage(request, output.tokens)
+    else:
+        counted = with_estimates(reported, partial(estimate_input, request), output)
+    rest = [event for event in reply if not event.HasField("usage")]
+    return [*rest[:-1], usage(as_cached(counted)), rest[-1]]

@@ -14,7 +14,7 @@ from clawdbot_model_gateway.core.reply_cache.port import CacheKey
 
 NotInKey = Literal["model", "priority", "cache", "metadata", "request_id"]
 
-SCHEMA: Final = b"2"
+SCHEMA: Final = b"3"
 """Version of the key and of what is stored. Raise it with every change of either."""
 
 NOT_IN_KEY: Final[Mapping[NotInKey, str]] = {
@@ -37,28 +37,24 @@ def cache_key(request: GenerateRequest, backend: Backend, model: str, tenant: st
         # Ignored in requests, so never sent to a vendor.
         message.ClearField("create_time")
     # Deterministic: the keys of maps, and so of a Struct, are sorted.
-    (key,) = _keys("generate", [canonical.SerializeToString(deterministic=True)], backend, model, tenant)
-    return key
+    body = canonical.SerializeToString(deterministic=True)
+    target = f"{backend.name}/{model}"
+    return _key(tenant, target, _common("generate", tenant, target, backend.fingerprint), body)
 
 
 def vector_keys(
     texts: Sequence[str], dimensions: int | None, backend: Backend, model: str, tenant: str
 ) -> Sequence[CacheKey]:
     """The key of each text that a model of a backend is to embed."""
-    return _keys(f"embed {dimensions}", [each.encode() for each in texts], backend, model, tenant)
-
-
-def _keys(
-    kind: str, bodies: Sequence[bytes], backend: Backend, model: str, tenant: str
-) -> Sequence[CacheKey]:
     target = f"{backend.name}/{model}"
-    common = _common(kind, tenant, target, backend.fingerprint)
-    keys = []
-    for body in bodies:
-        digest = common.copy()
-        digest.update(body)
-        keys.append(CacheKey(tenant, target, digest.digest()))
-    return keys
+    common = _common(f"embed {dimensions}", tenant, target, backend.fingerprint)
+    return [_key(tenant, target, common, each.encode()) for each in texts]
+
+
+def _key(tenant: str, target: str, common: blake2b, body: bytes) -> CacheKey:
+    digest = common.copy()
+    digest.update(body)
+    return CacheKey(tenant, target, digest.digest())
 
 
 @lru_cache(maxsize=1024)

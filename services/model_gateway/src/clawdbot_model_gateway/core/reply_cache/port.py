@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class CacheKey:
+class CacheKey(NamedTuple):
     """What equal requests have in common."""
 
     tenant: str
@@ -18,8 +16,7 @@ class CacheKey:
     """Of everything that changes the reply, tenant and target included."""
 
 
-@dataclass(frozen=True, slots=True)
-class LookUp:
+class LookUp(NamedTuple):
     """What a cache has for a key."""
 
     reply: bytes | None = None

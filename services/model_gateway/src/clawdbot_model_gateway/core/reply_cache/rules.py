@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS
 from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy, GenerateRequest
@@ -16,8 +16,7 @@ STORED_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS}
 """Finish reasons of replies that are stored. A cut, refused or filtered reply may be better the next time."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheUse:
+class CacheUse(NamedTuple):
     """How a request uses the cache."""
 
     reads: bool
@@ -46,7 +45,8 @@ class CacheRules:
         """How the request uses the cache; None: not at all. It costs next to nothing then."""
         if not self.enabled:
             return None
-        mode = request.cache.mode if request.HasField("cache") else CachePolicy.MODE_UNSPECIFIED
+        policy = request.cache
+        mode = policy.mode
         if mode == CachePolicy.MODE_UNSPECIFIED:
             if self.default == "never" or (
                 self.default == "deterministic" and not _is_deterministic(request, backend)
@@ -59,8 +59,8 @@ class CacheRules:
         if isinstance(request, EmbedRequest) and len(request.texts) > self.max_texts:
             return None
         ttl = self.ttl
-        if request.cache.HasField("ttl"):
-            ttl = request.cache.ttl.seconds + request.cache.ttl.nanos / 1e9
+        if policy.HasField("ttl"):
+            ttl = policy.ttl.seconds + policy.ttl.nanos / 1e9
         return CacheUse(mode != CachePolicy.MODE_REFRESH, min(ttl, self.max_ttl))
 
 

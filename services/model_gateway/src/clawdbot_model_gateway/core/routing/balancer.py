@@ -41,7 +41,7 @@ class Balancer:
     ) -> list[Target]:
         """The order in which to try targets: the regular ones as balanced, then the fallbacks as listed.
 
-        Those whose backend is not available come last: an attempt there ends with the reason, at once.
+        Those whose backend is not available come last, the one that will be first before the others.
 
         Args:
             targets: the targets of one alias.

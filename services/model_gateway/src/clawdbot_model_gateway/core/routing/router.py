@@ -105,7 +105,7 @@ class Router:
             if chosen:
                 name = chosen
                 annotate(routed_to=name)
-        targets = await self.targets(name)
+        targets = await self._look_up(RoutingTable.targets, name)
         if len(targets) == 1:
             return targets
         balance = policy.balance_of(name)

@@ -27,6 +27,7 @@ from clawdbot_model_gateway.formats.anthropic.media import document_block, image
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 from clawdbot_model_gateway.formats.conversation import (
     EMPTY_MESSAGE,
+    EMPTY_RESULTS,
     Repairs,
     is_blank,
     prepare,
@@ -100,7 +101,7 @@ class MessageEncoder:
         for index, part in enumerate(message.parts):
             kind = part.WhichOneof("content") or ""
             if kind == "tool_result":
-                blocks.append(self._tool_result(f"{path}.parts[{index}]", part.tool_result))
+                blocks += self._tool_result(f"{path}.parts[{index}]", part.tool_result)
             elif kind == "tool_call":
                 blocks.append(self._tool_use(part.tool_call))
                 if part.tool_call.signature:
@@ -142,8 +143,10 @@ class MessageEncoder:
             "input": arguments_object(call),
         }
 
-    def _tool_result(self, path: str, result: ToolResult) -> JsonObject:
+    def _tool_result(self, path: str, result: ToolResult) -> list[JsonObject]:
+        """The result. That of a tool that failed has one text at least and no media, which follow it."""
         content: list[JsonObject] = []
+        media: list[JsonObject] = []
         for index, part in enumerate(result.content):
             kind = part.WhichOneof("content") or ""
             if kind == "text" and is_blank(part.text):
@@ -151,16 +154,20 @@ class MessageEncoder:
             block = _encode_part(kind, part)
             if block is None:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
+            elif result.is_error and kind != "text":
+                media.append(block)
             else:
                 content.append(block)
         if not content and (text := structured_text(result)):
             content.append({"type": "text", "text": text})
+        if result.is_error and not content:
+            content.append({"type": "text", "text": EMPTY_RESULTS[True]})
         wire: JsonObject = {"type": "tool_result", "tool_use_id": self._call_id(result.call_id)}
         if content:
             wire["content"] = content
         if result.is_error:
             wire["is_error"] = True
-        return wire
+        return [wire, *media]
 
 
 _PART_ENCODERS: Final[dict[str, Callable[[Part], JsonObject | None]]] = {

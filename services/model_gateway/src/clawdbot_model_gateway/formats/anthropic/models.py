@@ -28,6 +28,8 @@ class ModelProfile:
     """Whether a request may turn thinking off."""
     supports_effort: bool = True
     """Whether it takes a degree of effort."""
+    enforces_schemas: bool = True
+    """Whether it has a field for a JSON Schema."""
     thinks_by_default: bool = False
     """Whether it may think without being asked to. True for every model that is known to think."""
 
@@ -85,6 +87,8 @@ def _profile(model: Mapping[str, Any]) -> ModelProfile:
         # Newer than the others, so not every server that lists models reports it.
         can_disable_thinking=_supports(types, "disabled") if "disabled" in types else True,
         supports_effort=_supports(capabilities, "effort"),
+        enforces_schemas="structured_outputs" not in capabilities
+        or _supports(capabilities, "structured_outputs"),
         thinks_by_default=thinking.get("supported") is True,
     )
 

@@ -5,7 +5,7 @@ Source: Anthropic's API reference, versions 2023-06-01 and 2026-10-21.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -31,9 +31,10 @@ from clawdbot_model_gateway.core.supported_fields import (
 )
 from clawdbot_model_gateway.formats.anthropic.messages import MessageEncoder
 from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
-from clawdbot_model_gateway.formats.anthropic.schema import adapt_schema
-from clawdbot_model_gateway.formats.anthropic.thinking import encode_thinking
+from clawdbot_model_gateway.formats.anthropic.schema import adapt_schema, is_enforced
+from clawdbot_model_gateway.formats.anthropic.thinking import encode_thinking, take_refused, thinks
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.conversation import CONTINUE
 from clawdbot_model_gateway.formats.tool_schema import input_schema_json
 
 JsonObject = dict[str, Any]
@@ -114,6 +115,12 @@ class RequestEncoder:
         self._defaults = defaults
         self._supported = SUPPORTED_FIELDS - unsupported
 
+    def native_formats(self, request: GenerateRequest, profile: ModelProfile) -> frozenset[str]:
+        """The response formats that need no emulation. No "tool": a model that thinks cannot be forced."""
+        asked = request.response_format
+        enforced = not asked.HasField("json_schema") or is_enforced(to_plain(asked.json_schema.schema))
+        return frozenset({"json_schema"} if profile.enforces_schemas and enforced else ())
+
     def encode(self, request: GenerateRequest, model: str, profile: ModelProfile) -> EncodedRequest:
         """The body of a streaming request.
 
@@ -165,9 +172,13 @@ class RequestEncoder:
             )
             _add_provider_options(options, body)
             unsupported += refused
+        refused = take_refused(body)
+        unsupported += _paths(refused, request)
+        _end_with_the_user(body, profile)
         left_out = [not_supported(path, self._provider) for path in unsupported]
         warnings += enforce_strict(request, left_out + format_warnings)
-        warnings += unsupported_defaults(self._defaults.sampling, request, self._supported, self._provider)
+        supported = self._supported - {OPTION_PATHS[name] for name in refused}
+        warnings += unsupported_defaults(self._defaults.sampling, request, supported, self._provider)
         warnings += reasoning_left_out(messages.left_out, self._provider)
         warnings += messages.repairs.warnings()
         return body, names, warnings
@@ -178,7 +189,9 @@ class RequestEncoder:
             sampling[descriptor.name] = value
         # The API refuses blank ones.
         sampling["stop"] = [each for each in sampling.get("stop", ()) if not each.isspace()]
-        sampling.setdefault("max_tokens", min(DEFAULT_MAX_TOKENS, profile.max_tokens or DEFAULT_MAX_TOKENS))
+        # The API refuses more than the model can output.
+        max_tokens = sampling.get("max_tokens", DEFAULT_MAX_TOKENS)
+        sampling["max_tokens"] = min(max_tokens, profile.max_tokens or max_tokens)
         return {
             wire: sampling[name]
             for name, wire in SAMPLING.items()
@@ -212,6 +225,21 @@ def _blank_stops(request: GenerateRequest) -> list[str]:
     """Paths of stop sequences that the API refuses."""
     stops = enumerate(request.sampling.stop)
     return [f"sampling.stop[{index}]" for index, stop in stops if stop.isspace()]
+
+
+def _paths(refused: list[str], request: GenerateRequest) -> Iterator[str]:
+    """Paths of what the request itself sets of these fields."""
+    for name in refused:
+        if name in request.provider_options.fields:
+            yield f"provider_options.{name}"
+        elif request.sampling.HasField(name):  # type: ignore[arg-type]
+            yield OPTION_PATHS[name]
+
+
+def _end_with_the_user(body: JsonObject, profile: ModelProfile) -> None:
+    """Current models, and all that think, refuse a conversation that ends with the assistant."""
+    if body["messages"][-1]["role"] == "assistant" and (profile.adaptive_thinking or thinks(body)):
+        body["messages"].append({"role": "user", "content": [{"type": "text", "text": CONTINUE}]})
 
 
 def _tool_choice(choice: ToolChoice, names: ToolNames) -> JsonObject | None:

@@ -5,8 +5,10 @@ Source: Anthropic's page on structured outputs, "JSON Schema limitations", and w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
+from urllib.parse import unquote
 
 import orjson
 
@@ -33,6 +35,73 @@ def adapt_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """
     unenforced: list[str] = []
     return _adapt(schema, unenforced), sorted(set(unenforced))
+
+
+def is_enforced(schema: Mapping[str, Any]) -> bool:
+    """Whether the vendor can hold a reply to the schema: it closes objects, and follows no recursion.
+
+    Closed, an object whose properties the schema does not name could only be empty.
+    """
+    return all(map(_is_plain, _schemas_in(schema))) and not _is_recursive(schema)
+
+
+def _is_plain(schema: Any) -> bool:
+    """Whether the schema itself loses nothing, and does not contradict itself, when objects are closed."""
+    if not isinstance(schema, Mapping):
+        return False
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+    members = [each for each in schema.get("allOf", ()) if isinstance(each, Mapping)]
+    values = (schema.get("const"), *schema.get("enum", ()))
+    return (
+        (bool(properties) or others is False or not _is_object(schema))
+        and others in (None, False)
+        and "patternProperties" not in schema
+        and set(schema.get("required", ())) <= set(properties)
+        and not any(_is_object(each) or "$ref" in each for each in members)
+        and not any(isinstance(each, dict | list) for each in values)
+    )
+
+
+def _schemas_in(schema: Any) -> Iterator[Any]:
+    """The schema and all that the vendor enforces in it."""
+    yield schema
+    for keyword, value in schema.items() if isinstance(schema, Mapping) else ():
+        if keyword in SCHEMA_MAPS and isinstance(value, Mapping):
+            inner: Iterable[Any] = value.values()
+        elif keyword in {*SCHEMA_LISTS, "oneOf"} and isinstance(value, list):
+            inner = value
+        else:
+            inner = (value,) if keyword == "items" else ()
+        for each in inner:
+            yield from _schemas_in(each)
+
+
+def _is_recursive(root: Mapping[str, Any]) -> bool:
+    """Whether a reference leads back to itself."""
+    leads_to: dict[int, list[int]] = {}
+    waiting: list[Any] = [root]
+    while waiting:
+        schema = waiting.pop()
+        if id(schema) in leads_to:
+            continue
+        inner = [each["$ref"] for each in _schemas_in(schema) if isinstance(each, Mapping) and "$ref" in each]
+        targets = [_target(reference, root) for reference in inner]
+        leads_to[id(schema)] = [id(each) for each in targets]
+        waiting += targets
+    try:
+        TopologicalSorter(leads_to).prepare()
+    except CycleError:
+        return True
+    return False
+
+
+def _target(reference: Any, root: Any) -> Any:
+    """What a reference to a place in the schema (RFC 6901) means; None if there is none."""
+    place = root if str(reference).startswith("#") else None
+    for step in str(reference).split("/")[1:]:
+        name = unquote(step).replace("~1", "/").replace("~0", "~")
+        place = place.get(name) if isinstance(place, Mapping) else None
+    return place
 
 
 def _adapt(schema: Mapping[str, Any], unenforced: list[str]) -> dict[str, Any]:
@@ -80,4 +149,5 @@ def _adapt_any(schema: Any, unenforced: list[str]) -> Any:
 
 
 def _is_object(schema: Mapping[str, Any]) -> bool:
-    return schema.get("type") == "object" or "properties" in schema
+    kinds = schema.get("type")
+    return "object" in (kinds if isinstance(kinds, list) else [kinds]) or "properties" in schema

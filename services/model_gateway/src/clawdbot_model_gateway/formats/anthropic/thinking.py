@@ -6,7 +6,7 @@ Source: Anthropic's pages on thinking and effort: older models take a number of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import (
@@ -39,6 +39,32 @@ FORCED_TOOL_MODES: Final = frozenset({ToolChoice.MODE_REQUIRED, ToolChoice.MODE_
 THINKING_DISABLED: Final = {"type": "disabled"}
 THINKING_DISPLAY: Final = "summarized"
 """Newer models hide their thinking unless a display is set."""
+MIN_TOP_P: Final = 0.95
+"""The least that a request to think may have."""
+
+
+REFUSED_WHILE_THINKING: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "temperature": lambda value: value != 1,
+    "top_p": lambda value: value < MIN_TOP_P,
+    "top_k": lambda _: True,
+}
+"""Field → which of its values a request to think may not have."""
+
+
+def thinks(body: JsonObject) -> bool:
+    """Whether a body asks the model to think."""
+    thinking = body.get("thinking")
+    return isinstance(thinking, Mapping) and thinking.get("type") in {"adaptive", "enabled"}
+
+
+def take_refused(body: JsonObject) -> list[str]:
+    """Removes what a request to think may not have; returns the names."""
+    if not thinks(body):
+        return []
+    refused = [name for name, test in REFUSED_WHILE_THINKING.items() if name in body and test(body[name])]
+    for name in refused:
+        del body[name]
+    return refused
 
 
 def needs_profile(request: GenerateRequest) -> bool:

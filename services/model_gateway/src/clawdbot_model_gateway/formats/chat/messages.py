@@ -53,17 +53,22 @@ AUDIO_FORMATS: Final = {
 class MessageEncoder:
     """Encodes the messages of one request and collects the parts that the format has no field for."""
 
-    def __init__(self, names: ToolNames, profile: VendorProfile, unsigned: str = "") -> None:
+    def __init__(
+        self, names: ToolNames, profile: VendorProfile, unsigned: str = "", *, has_tools: bool = False
+    ) -> None:
         """An encoder.
 
         Args:
             names: of the request's tools.
             profile: the vendor's.
             unsigned: what a message's first call has in place of a thought signature, if it has none.
+            has_tools: whether the request has tools.
         """
         self._names = names
         self._profile = profile
         self._unsigned = unsigned
+        self._needs_reasoning = profile.needs_reasoning and has_tools
+        """Whether each message of the assistant needs its reasoning, and not only those with calls."""
         self._after_tool = False
         """Whether the last message is a tool's result."""
         self._returned: list[JsonObject] = []
@@ -82,6 +87,8 @@ class MessageEncoder:
         if len(parts) == 1 and parts[0].WhichOneof("content") == "text":
             # The fast path for nearly every message.
             text = {"role": ROLES[message.role], "content": parts[0].text}
+            if self._needs_reasoning and message.role == ROLE_ASSISTANT:
+                text[self._profile.reasoning_field] = NO_REASONING
             yield self._with_name(text, index, message)
             return
         for part_index, part in enumerate(parts):
@@ -101,7 +108,7 @@ class MessageEncoder:
         wire: JsonObject = {"role": ROLES[message.role], "content": content or None}
         if calls:
             wire["tool_calls"] = calls
-        wire.update(self._reasoning_fields(message, reasoning, calls=bool(calls)))
+        wire.update(self._reasoning_fields(message, reasoning, content, calls=bool(calls)))
         yield self._with_name(wire, index, message)
 
     def flush(self) -> Iterator[JsonObject]:
@@ -118,10 +125,15 @@ class MessageEncoder:
             yield {"role": "user", "content": self._returned}
             self._returned = []
 
-    def _reasoning_fields(self, message: Message, reasoning: str, *, calls: bool) -> JsonObject:
-        if calls and not reasoning and self._profile.needs_reasoning:
-            reasoning = NO_REASONING
-        fields: JsonObject = {self._profile.reasoning_field: reasoning} if reasoning else {}
+    def _reasoning_fields(self, message: Message, reasoning: str, content: Any, *, calls: bool) -> JsonObject:
+        """What an assistant's message has for its reasoning, which may be its content in another form."""
+        profile = self._profile
+        if not reasoning and message.role == ROLE_ASSISTANT:
+            needed = self._needs_reasoning or (calls and profile.needs_reasoning)
+            reasoning = NO_REASONING if needed else ""
+        fields: JsonObject = {profile.reasoning_field: reasoning} if reasoning else {}
+        if reasoning and profile.reasoning_field == "content":
+            fields["content"] = IN_TAGS.format(reasoning=reasoning, content=content)
         if self._profile.reasoning_details and (details := _details(message)):
             fields["reasoning_details"] = details
         return fields
@@ -237,8 +249,10 @@ def _joined(content: str | list[JsonObject], more: str | list[JsonObject]) -> st
 _NOT_IN_NAMES: Final = re.compile(r"[\s<|\\/>]")
 """What OpenAI refuses in the name of a speaker."""
 MAX_NAME_LENGTH: Final = 64
+IN_TAGS: Final = "<think>\n{reasoning}\n</think>\n\n{content}"
+"""A text with its reasoning, as MiniMax's models write it."""
 NO_REASONING: Final = " "
-"""In place of the reasoning of a call that another model or a flow made: Kimi refuses an empty text."""
+"""In place of the reasoning of what another model or a flow made: Kimi refuses an empty text."""
 AFTER_TOOL: Final = "(the tools have answered)"
 """What the assistant says between a result and a person's message, where the vendor wants it to."""
 CALL_ID_LENGTH: Final = 9

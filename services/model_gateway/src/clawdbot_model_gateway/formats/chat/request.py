@@ -88,6 +88,8 @@ EFFORTS: Final = {
     REASONING_EFFORT_MEDIUM: "medium",
     REASONING_EFFORT_HIGH: "high",
 }
+FORCED: Final = frozenset({ToolChoice.MODE_REQUIRED, ToolChoice.MODE_NAMED})
+"""Modes in which the model has to call a tool."""
 MAX_CACHED_TOOLS: Final = 512
 """Tools whose JSON is cached: the same ones come with every turn."""
 
@@ -138,9 +140,10 @@ class RequestEncoder:
         """
         names = ToolNames(tool.name for tool in request.tools)
         unsigned = SKIP_VALIDATION if self._profile.thought_signatures and profile_of(model).gemini_3 else ""
-        messages = MessageEncoder(names, self._profile, unsigned)
+        messages = MessageEncoder(names, self._profile, unsigned, has_tools=bool(request.tools))
         supported = self._supported_by(request, model)
-        body: JsonObject = {"model": model, **self._default_fields(supported)}
+        thinking_off = self._thinking_off(request, model)
+        body: JsonObject = {"model": model, **self._default_fields(supported), **thinking_off}
         repairs, refused = Repairs(), list[str]()
         prepared = with_question(prepare(request.messages, repairs))
         if self._profile.user_first:
@@ -151,7 +154,7 @@ class RequestEncoder:
         if self._profile.marks_prefix and body["messages"][-1]["role"] == "assistant":
             body["messages"][-1]["prefix"] = True
         if request.HasField("sampling"):
-            refused += self._add_sampling(request, supported, body)
+            refused += self._add_sampling(request, supported, body, thinks=not thinking_off)
         if request.tools:
             body["tools"] = [orjson.Fragment(self._tool(tool, names)) for tool in request.tools]
             self._add_tool_choice(request.tool_choice, names, body)
@@ -187,6 +190,14 @@ class RequestEncoder:
             return self._supported
         return self._supported - self._profile.refused_when_reasoning
 
+    def _thinking_off(self, request: GenerateRequest, model: str) -> Mapping[str, Any]:
+        """What turns the model's thinking off, if the request asks for that, or forces a call."""
+        forced = bool(request.tools) and request.tool_choice.mode in FORCED
+        unwanted = forced or request.sampling.reasoning_effort == REASONING_EFFORT_NONE
+        if unwanted and self._profile.thinking_off and self._reasoning_models.search(model):
+            return self._profile.thinking_off
+        return {}
+
     def _default_fields(self, supported: AbstractSet[str]) -> JsonObject:
         return {
             self._wire_name(name): value
@@ -195,9 +206,16 @@ class RequestEncoder:
         }
 
     def _add_sampling(
-        self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject
+        self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject, *, thinks: bool
     ) -> list[str]:
-        """Returns the paths of values that the vendor does not take."""
+        """Returns the paths of values that the vendor does not take.
+
+        Args:
+            request: the request.
+            supported: what the model has a field for.
+            body: where they are set.
+            thinks: whether the model may: thinking that is turned off has no degree.
+        """
         refused = []
         for descriptor, value in request.sampling.ListFields():
             name = descriptor.name
@@ -207,8 +225,10 @@ class RequestEncoder:
                 limit = self._profile.max_stops
                 body["stop"] = list(value)[:limit]
                 refused += [f"sampling.stop[{index}]" for index in range(len(body["stop"]), len(value))]
-            elif name == "reasoning_effort":
+            elif name == "reasoning_effort" and thinks:
                 body["reasoning_effort"] = EFFORTS.get(value, "medium")
+            elif name == "reasoning_effort":
+                refused += [] if value == REASONING_EFFORT_NONE else ["sampling.reasoning_effort"]
             else:
                 body[self._wire_name(name)] = value
         return refused

@@ -23,12 +23,21 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.finish_reasons import COMPLETE_REASONS, meaning, reason_in
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
-from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, dump_exactly
 from clawdbot_model_gateway.http import ErrorMapper
-from clawdbot_model_gateway.http.error_payloads import reports_error
+from clawdbot_model_gateway.http.error_payloads import is_certain_error, is_error, reports_error
 
 REASONING: Final = ("reasoning_content", "reasoning", "thinking", "reasoning_text")
 """The field's name: of DeepSeek and older vLLM, of newer vLLM and OpenRouter, Ollama's, of Copilot."""
+OTHER_REASONS: Final = ("finishReason", "finish_details", "native_finish_reason")
+"""Where a choice has its finish reason if not in `finish_reason`: of Java's proxies, of OpenAI's first vision
+models, and of OpenRouter."""
+TEXT_FIELDS: Final = ("text", "thinking", "reasoning", "summary", "value")
+"""Fields of a part of the content, or of what is in one, that have its text."""
+THOUGHTS: Final = ("thinking", "reasoning")
+"""In the types of parts that are thoughts: Mistral's and Cohere's, Databricks'."""
+MIN_REPEATED: Final = 20
+"""Characters of a text that a last piece repeats if it begins with all of them: no token is as long."""
 DONE: Final = b"[DONE]"
 """What comes after the last chunk of a stream."""
 
@@ -68,10 +77,15 @@ class ResponseDecoder(ReplyDecoder):
             chunk = _unwrapped(chunk)
         choices = _choices(chunk.get("choices"))
         if not choices:
+            if self.begun and "choices" not in chunk and is_certain_error(chunk):
+                raise self._errors.from_payload(chunk)
             return
         self._start(chunk.get("model"), out)
         for choice in choices:
             self._decode_choice(choice, _reason(choice), out)
+        if self.finish_reason and not self.has_content and is_error(chunk):
+            # MiniMax's, beside a choice that says "stop".
+            raise self._errors.from_payload(chunk)
 
     @override
     def finish(self, out: list[Event]) -> None:
@@ -94,24 +108,41 @@ class ResponseDecoder(ReplyDecoder):
     def _decode_choice(self, choice: dict[str, Any], reason: str, out: list[Event]) -> None:
         before = len(out)
         delta, message = choice.get("delta"), choice.get("message")
-        if delta is None and message is None and "text" in choice:
-            delta = {"content": choice["text"]}  # as of the API's predecessor
-        if isinstance(delta, dict):
+        if delta is None and message is None:
+            delta = choice.get("text")  # as of the API's predecessor
+        if not isinstance(delta, dict):
+            delta = _message(delta)
+        elif reason and self._is_repeated_in(delta):
+            delta, message = {}, delta
+        if delta:
             self._decode_delta(delta, out)
-        if isinstance(message, dict):
-            if not (self.has_content or len(out) > before):
-                self._decode_delta(message, out, whole=bool(reason))
-                self._in_messages = len(out) > before
-            elif self._in_messages and not self._is_whole_so_far(message):
-                self._decode_delta(message, out)
-            else:
-                self._decode_rest(message, out)
+        if message:
+            message = _message(message)
+            self._decode_message(message, out, whole=bool(reason), first=len(out) == before)
         for holder in (choice, delta, message) if self._may_fail else ():
-            if isinstance(holder, dict) and reports_error(holder):
+            if holder and reports_error(holder):
                 raise self._errors.from_payload(holder)
         self._take_reason(reason, with_content=len(out) > before)
         if reason and self.at_end:
             self.at_end = not self._lacks_answer(reason)
+
+    def _decode_message(self, message: dict[str, Any], out: list[Event], *, whole: bool, first: bool) -> None:
+        """A message in place of a delta: the reply, a piece of it, or all of it once more.
+
+        Args:
+            message: the message.
+            out: the events are added here.
+            whole: whether the record has a finish reason.
+            first: whether it has nothing else.
+        """
+        if first and not self.has_content:
+            before = len(out)
+            self._decode_delta(message, out, whole=whole)
+            self._in_messages = len(out) > before
+        elif self._in_messages and not self._is_whole_so_far(message):
+            self._decode_delta(message, out)
+        else:
+            self._decode_rest(message, out)
 
     def _lacks_answer(self, reason: str) -> bool:
         """Whether what the finish reason says has not come yet: the tool calls, or anything but thoughts."""
@@ -140,6 +171,7 @@ class ResponseDecoder(ReplyDecoder):
             self._add_text(refusal, out)
         calls = delta.get("tool_calls")
         if calls:
+            whole = whole or (len(calls) > 1 and self._calls.are_repeated_in(calls))
             (self._calls.add_whole if whole else self._calls.add)(calls, out)
         elif delta.get("function_call"):
             # The predecessor of tool calls: one call, without an id.
@@ -151,6 +183,17 @@ class ResponseDecoder(ReplyDecoder):
         if self._said or self._thought:
             return _rest(thoughts, self._thought) is not None and _rest(text, self._said) is not None
         return self._calls.are_repeated_in(message.get("tool_calls"))
+
+    def _is_repeated_in(self, delta: dict[str, Any]) -> bool:
+        """Whether a last delta is not a piece of the text but all of it once more."""
+        text = delta.get("content")
+        return (
+            isinstance(text, str)
+            and len(text) >= MIN_REPEATED
+            and len(self._said) > 1
+            and sum(map(len, self._said)) >= MIN_REPEATED
+            and _rest(text, self._said) is not None
+        )
 
     def _decode_rest(self, message: dict[str, Any], out: list[Event]) -> None:
         """A whole message after its deltas: some servers repeat it at the end. What is missing is added."""
@@ -174,41 +217,59 @@ class ResponseDecoder(ReplyDecoder):
         self._text.add_reasoning(piece, out)
 
 
+def _message(value: Any) -> dict[str, Any]:
+    """A message, or a piece of one; some servers send nothing but its text, or a list of one."""
+    if isinstance(value, list):
+        value = value[-1] if value else None
+    return value if isinstance(value, dict) else {} if value is None else {"content": value}
+
+
 def _reason(choice: dict[str, Any]) -> str:
     """The finish reason; some servers put it into the message, or say more than the word."""
     reason = choice.get("finish_reason")
     if reason is None:
         reason = as_object(choice.get("delta") or choice.get("message")).get("finish_reason")
+        if reason is None and len(choice) > 1:
+            reason = next((found for name in OTHER_REASONS if (found := choice.get(name))), None)
     return reason_in(as_object(reason).get("type", reason)) if reason else ""
 
 
 def _reasoning(message: dict[str, Any]) -> str:
     """The reasoning in a message, or in a piece of it."""
     for name in REASONING:
-        if (said := message.get(name)) and isinstance(said, str):
-            return said
+        if (said := message.get(name)) and (text := said if isinstance(said, str) else _text_in(said)):
+            return text
     details = message.get("reasoning_details")
-    texts = map(as_object, details) if isinstance(details, list) else ()
-    return "".join(as_string(each.get("text")) or as_string(each.get("summary")) for each in texts)
+    return _text_in(details) if details else ""
 
 
 def _parts(content: Any) -> Iterator[tuple[str, str]]:
-    """Thought and text of typed parts, in which Mistral's reasoning models also send their reasoning."""
+    """Thought and text of what is not simply a text: of typed parts, of a number, of a JSON document."""
     for part in content if isinstance(content, list) else [content]:
         if not isinstance(part, dict):
-            yield "", as_string(part)
-        elif part.get("type") == "thinking":
-            thinking = part.get("thinking")
-            for each in thinking if isinstance(thinking, list) else [{"text": thinking}]:
-                yield as_string(as_object(each).get("text")), ""
+            yield "", part if isinstance(part, str) else dump_exactly(part)
+            continue
+        kind, text = as_string(part.get("type")), _text_in(part)
+        if any(each in kind for each in THOUGHTS):
+            yield text, ""
         else:
-            yield "", as_string(part.get("text"))
+            # An object that is no part is the answer of a server that parses it.
+            yield "", text if kind or text else dump_exactly(part)
+
+
+def _text_in(value: Any) -> str:
+    """The text in a value: one, a list of them, or objects around them."""
+    if isinstance(value, list):
+        return "".join(map(_text_in, value))
+    if isinstance(value, dict):
+        return next(filter(None, (_text_in(value.get(name)) for name in TEXT_FIELDS)), "")
+    return as_string(value)
 
 
 def _texts(message: dict[str, Any]) -> tuple[str, str]:
     """All thoughts and all text of a message."""
     content, refusal = message.get("content"), as_string(message.get("refusal"))
-    parts = [("", content)] if isinstance(content, str) else [*_parts(content)]
+    parts = [] if not content else [("", content)] if isinstance(content, str) else [*_parts(content)]
     thoughts = _reasoning(message) or "".join(thought for thought, _ in parts)
     return thoughts, "".join(text for _, text in parts) + refusal
 
@@ -228,4 +289,4 @@ def _unwrapped(chunk: dict[str, Any]) -> dict[str, Any]:
 def _choices(choices: Any) -> list[dict[str, Any]]:
     """The choices with index 0: we ask for one, some servers send no index, and some split one in two."""
     choices = choices if isinstance(choices, list) else [choices]
-    return [each for each in choices if isinstance(each, dict) and not each.get("index")]
+    return [each for each in choices if isinstance(each, dict) and each.get("index") in (None, 0, "0", "")]

@@ -16,7 +16,13 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner
-from clawdbot_model_gateway.formats.tool_call import PLACEHOLDER_TEXTS, CallIds, added_by, call_from_text
+from clawdbot_model_gateway.formats.tool_call import (
+    PLACEHOLDER_TEXTS,
+    CallIds,
+    added_by,
+    call_from_text,
+    is_same_json,
+)
 from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly
 
 ARGUMENTS: Final = ("arguments", "parameters", "input", "args")
@@ -54,6 +60,11 @@ class _PartialCall:
         if self.placeholder and not self.arguments:
             return True
         return self.arguments.rstrip().endswith("}") and call_from_text("", "", self.arguments) is not None
+
+    def is_repeated_by(self, arguments: str) -> bool:
+        """Whether a piece is all of its arguments once more."""
+        whole = arguments.lstrip().startswith("{") and arguments.rstrip().endswith("}")
+        return whole and self.complete and is_same_json(arguments, self.arguments or self.placeholder)
 
     def may_be(self, vendor_id: str, arguments: str) -> bool:
         """Whether a whole call at the same place may repeat it: some servers do under another id."""
@@ -143,7 +154,11 @@ class ToolCallAccumulator:
         call.signature = call.signature or thought_signatures.in_extra_content(fragment)
         if name:
             self._add_name(call, name, out)
-        arguments = added_by(arguments, call.arguments)
+        if call.is_repeated_by(arguments):
+            arguments = ""
+        elif name or vendor_id:
+            # The pieces of servers that repeat all of a call grow; others may be equal.
+            arguments = added_by(arguments, call.arguments)
         if not call.arguments and arguments in PLACEHOLDER_TEXTS:
             call.placeholder = call.placeholder or arguments
         else:
@@ -228,18 +243,25 @@ class ToolCallAccumulator:
         ):
             guess.broken = True
 
-    @staticmethod
-    def _begins_another(call: _PartialCall, index: Any, vendor_id: str, name: str, arguments: str) -> bool:
+    def _begins_another(
+        self, call: _PartialCall, index: Any, vendor_id: str, name: str, arguments: str
+    ) -> bool:
         """Whether a name under a known id or index is a further call's."""
         if not name or not call.wire_name:
             return False
         if index is not None and index not in call.vendor_indexes:
             # One id under two indexes: two calls, unless the index grows with each fragment.
             return call.complete or not call.arguments or name != call.wire_name
-        if name == call.wire_name and vendor_id == call.vendor_id != "" and arguments == call.arguments:
+        same = (name, vendor_id) == (call.wire_name, call.vendor_id) and (vendor_id or self._are_numbered)
+        if same and (arguments == call.arguments or call.is_repeated_by(arguments)):
             return False  # The same call once more.
         # Some servers number all calls 0.
         return call.complete and (bool(arguments) or name != call.wire_name)
+
+    @property
+    def _are_numbered(self) -> bool:
+        """Whether the indexes tell the calls apart: some servers number all of them 0."""
+        return len({index for call in self._calls for index in call.vendor_indexes}) > 1
 
     def _last(self, matches: Callable[[_PartialCall], bool]) -> _PartialCall | None:
         return next((call for call in reversed(self._calls) if matches(call)), None)

@@ -29,6 +29,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import (
     EMPTY_MESSAGE,
+    EMPTY_RESULTS,
     Repairs,
     is_blank,
     prepare,
@@ -46,9 +47,6 @@ RESULT_MEDIA_TYPES: Final = frozenset(
     {"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"}
 )
 """Media types that a tool result may contain, from Gemini 3 on."""
-
-EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
-"""Whether the tool failed → text of an empty result."""
 
 
 class MessageEncoder:
@@ -150,14 +148,15 @@ class MessageEncoder:
         yield {"fileData": {"fileUri": media.uri, **mime_type}}
 
     def _tool_result(self, path: str, result: ToolResult) -> JsonObject:
-        name = result.name or self._tool_of_call.get(result.call_id, "") or result.call_id
+        # The API matches a result with its call by the name as well.
+        name = self._tool_of_call.get(result.call_id) or result.name or result.call_id
         texts: list[str] = []
         media: list[JsonObject] = []
         for index, part in enumerate(result.content):
             kind = part.WhichOneof("content") or ""
             medium = inlined(getattr(part, kind)) if kind in MEDIA_KINDS else None
             if kind == "text":
-                texts.append(part.text)
+                texts += [] if is_blank(part.text) else [part.text]
             elif (
                 medium is not None
                 and self._gemini_3

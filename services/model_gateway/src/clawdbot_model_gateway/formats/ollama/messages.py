@@ -23,7 +23,7 @@ from clawdbot.common.v1.message_pb2 import (
 )
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import is_blank
+from clawdbot_model_gateway.formats.conversation import EMPTY_RESULTS, is_blank
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.tool_call import arguments_object, structured_text
 
@@ -124,7 +124,7 @@ class MessageEncoder:
             kind = part.WhichOneof("content")
             image = _image_base64(part.image) if kind == "image" else None
             if kind == "text":
-                texts.append(part.text)
+                texts += [] if is_blank(part.text) else [part.text]
             elif image is not None:
                 self._returned_images.append(image)
             else:
@@ -135,10 +135,10 @@ class MessageEncoder:
             text = SHOWN_BELOW
         wire: JsonObject = {
             "role": "tool",
-            "content": text or _EMPTY_RESULTS[result.is_error],
+            "content": text or EMPTY_RESULTS[result.is_error],
             "tool_call_id": result.call_id,
         }
-        name = result.name or self._tool_of_call.get(result.call_id, "")
+        name = self._tool_of_call.get(result.call_id) or result.name
         if name:
             wire["tool_name"] = self._names.to_wire(name)
         return wire
@@ -146,8 +146,6 @@ class MessageEncoder:
 
 IMAGES_CAPTION: Final = "What the tools returned, in order:"
 SHOWN_BELOW: Final = "(shown below)"
-_EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
-"""Whether the tool failed → text of an empty result. Empty content reads as if the tool had not run."""
 
 _PART_ENCODERS: Final[dict[str, Callable[[MessageEncoder, Message, Part, JsonObject], bool]]] = {
     "image": MessageEncoder.add_image,

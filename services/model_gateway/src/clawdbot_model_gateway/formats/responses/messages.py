@@ -25,7 +25,13 @@ from clawdbot.common.v1.message_pb2 import (
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import EMPTY_MESSAGE, Repairs, is_blank, prepare
+from clawdbot_model_gateway.formats.conversation import (
+    EMPTY_MESSAGE,
+    EMPTY_RESULTS,
+    Repairs,
+    is_blank,
+    prepare,
+)
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.responses import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import allowed_id, arguments_text, structured_text
@@ -41,8 +47,6 @@ ROLES: Final = {
 CALL_ID: Final = re.compile(r".{1,64}", re.DOTALL)
 """The API refuses longer ids."""
 MEDIA_KINDS: Final = frozenset({"image", "audio", "document"})
-EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
-"""Whether the tool failed → text of an empty result."""
 
 
 class MessageEncoder:
@@ -172,11 +176,8 @@ def _text_of(content: str | list[JsonObject]) -> str:
 
 
 def _image(part: Part) -> JsonObject:
-    return {
-        "type": "input_image",
-        "detail": "auto",
-        "image_url": part.image.uri or _data_url(part.image),
-    }
+    image = inlined(part.image)
+    return {"type": "input_image", "detail": "auto", "image_url": image.uri or _data_url(image)}
 
 
 def _document(part: Part) -> JsonObject:

@@ -43,7 +43,7 @@ SELECT_BY_REF: Final = "SELECT 1 FROM bookings WHERE tenant = ? AND ref = ?"
 INSERT_BOOKING: Final = "INSERT INTO bookings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 REF_ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-"""Without characters that are easily confused: 0 and O, 1 and I."""
+"""32 characters, without those that are easily confused: 0 and O, 1 and I."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _find_reservation(connection: sqlite3.Connection, request: ReservationReques
 
 def _new_ref(connection: sqlite3.Connection, tenant: str) -> str:
     while True:
-        ref = "T-" + "".join(secrets.choice(REF_ALPHABET) for _ in range(6))
+        ref = "T-" + "".join(REF_ALPHABET[each % len(REF_ALPHABET)] for each in secrets.token_bytes(6))
         if connection.execute(SELECT_BY_REF, (tenant, ref)).fetchone() is None:
             return ref
 

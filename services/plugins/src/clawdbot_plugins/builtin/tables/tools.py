@@ -121,12 +121,12 @@ async def reserve(
     """Reserve a table. The guest must have agreed to the number of people, the day and the time."""
     restaurant, now = ctx.state, ctx.now()
     request = ReservationRequest(ctx.tenant, party_size, date, _whole_minutes(time), name, ctx.request_id)
-    ref = await restaurant.inventory.find_reservation(request)
-    if ref is None:
-        if refused := restaurant.refusal(request, now):
-            reason, message = refused
-            return Reservation(ok=False, reason=reason, message=message)
-        ref = await restaurant.inventory.reserve(request)
+    refused = restaurant.refusal(request, now)
+    book = restaurant.inventory.find_reservation if refused else restaurant.inventory.reserve
+    ref = await book(request)
+    if ref is None and refused:
+        reason, message = refused
+        return Reservation(ok=False, reason=reason, message=message)
     if ref is None:
         others = bool(await restaurant.alternatives(request, now))
         when = f"at {request.time:%H:%M}" if others else "on that day"

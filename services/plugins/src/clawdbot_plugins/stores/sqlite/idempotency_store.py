@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,29 +95,28 @@ class SqliteIdempotencyStore(IdempotencyStore):
         await self._executor.open()
 
     @override
-    async def claim(self, call: CallId, digest: bytes, *, allow_rerun: bool) -> ClaimResult | ToolOutcome:
-        self._claims += 1
-        if self._claims % CLAIMS_PER_CLEANUP == 1:
-            await self._executor.run(self._clean_up)
-        return await self._executor.run(
+    def claim(
+        self, call: CallId, digest: bytes, *, allow_rerun: bool
+    ) -> Awaitable[ClaimResult | ToolOutcome]:
+        return self._executor.run(
             lambda connection: self._claim(connection, call, digest, allow_rerun=allow_rerun)
         )
 
     @override
-    async def complete(self, call: CallId, outcome: ToolOutcome) -> None:
+    def complete(self, call: CallId, outcome: ToolOutcome) -> Awaitable[None]:
         attachments = [
             (b64encode(each.data).decode(), each.media_type, each.title) for each in outcome.attachments
         ]
         serialized = json.dumps([outcome.text, outcome.structured, outcome.is_error, attachments])
-        await self._execute(COMPLETE, serialized, *_key(call))
+        return self._execute(COMPLETE, serialized, *_key(call))
 
     @override
-    async def release(self, call: CallId) -> None:
-        await self._execute(RELEASE, *_key(call))
+    def release(self, call: CallId) -> Awaitable[None]:
+        return self._execute(RELEASE, *_key(call))
 
     @override
-    async def mark_interrupted(self, call: CallId) -> None:
-        await self._execute(MARK_INTERRUPTED, *_key(call))
+    def mark_interrupted(self, call: CallId) -> Awaitable[None]:
+        return self._execute(MARK_INTERRUPTED, *_key(call))
 
     @override
     async def check(self) -> None:
@@ -128,16 +127,19 @@ class SqliteIdempotencyStore(IdempotencyStore):
         await self._executor.close()
         self._owners.close()
 
-    async def _execute(self, statement: str, *values: Any) -> None:
+    def _execute(self, statement: str, *values: Any) -> Awaitable[None]:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(statement, values)
 
-        await self._executor.run(work)
+        return self._executor.run(work)
 
     def _claim(
         self, connection: sqlite3.Connection, call: CallId, digest: bytes, *, allow_rerun: bool
     ) -> ClaimResult | ToolOutcome:
         now = self._clock()
+        self._claims += 1
+        if self._claims % CLAIMS_PER_CLEANUP == 1:
+            self._clean_up(connection, now)
         row = connection.execute(SELECT, (*_key(call), now)).fetchone()
         existing = None if row is None else self._existing(row, digest)
         if existing is not None and not (existing is ClaimResult.INTERRUPTED and allow_rerun):
@@ -163,8 +165,7 @@ class SqliteIdempotencyStore(IdempotencyStore):
             return ClaimResult.RUNNING_ELSEWHERE
         return ClaimResult.INTERRUPTED
 
-    def _clean_up(self, connection: sqlite3.Connection) -> None:
-        now = self._clock()
+    def _clean_up(self, connection: sqlite3.Connection, now: float) -> None:
         connection.execute(DELETE_EXPIRED, (now, now - MAX_RUN_SECONDS))
         connection.execute(DELETE_OLDEST, (self._capacity,))
 

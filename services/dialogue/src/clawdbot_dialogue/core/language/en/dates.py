@@ -17,6 +17,7 @@ from clawdbot_dialogue.core.language.pattern_rules import (
     ReferenceDate,
     date_or_none,
     range_within_month,
+    rule,
     scan_dates,
 )
 from clawdbot_dialogue.core.language.span import Span
@@ -57,6 +58,9 @@ def _any(words: dict[str, int]) -> str:
     return "|".join(sorted(words, key=len, reverse=True))
 
 
+_IN_MONTHS = "|".join(name[:3].lower() for name in _MONTH_NAMES)
+_IN_DAYS = "|".join(name[:3].lower() for name in _DAY_NAMES)
+"""What every month and every weekday begins with, as hints."""
 _MONTH = rf"(?P<month>{_any(_MONTHS)})\.?"
 _WEEKDAY = rf"(?:(?<!the )(?<!we )(?<!i )(?P<weekday>{_any(_DAYS)}))"
 _WHICH = "this|next|coming|last"
@@ -150,12 +154,12 @@ def _weekday(found: re.Match[str], today: ReferenceDate) -> date | None:
 
 
 _RULES: tuple[DateRule, ...] = tuple(
-    (hint, re.compile(pattern), interpret)
-    for hint, pattern, interpret in (
-        ("", r"\b(?:on )?(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _numeric),
+    rule(hints, pattern, interpret)
+    for hints, pattern, interpret in (
+        ("-|/|.", r"\b(?:on )?(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _numeric),
         (".", r"\b(?:on )?(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>(?:19|20)\d\d)\b", _numeric),
-        ("", rf"\b{_LEAD}{_TH} (?:of )?{_MONTH}\b{_YEAR}", _month_day),
-        ("", rf"\b{_LEAD}{_MONTH} (?:the )?{_TH}\b{_YEAR}{_NOT_A_COUNT}", _month_day),
+        (_IN_MONTHS, rf"\b{_LEAD}{_TH} (?:of )?{_MONTH}\b{_YEAR}", _month_day),
+        (_IN_MONTHS, rf"\b{_LEAD}{_MONTH} (?:the )?{_TH}\b{_YEAR}{_NOT_A_COUNT}", _month_day),
         ("/", r"(?<![\d/])(?P<first>\d{1,2})/(?P<second>\d{1,2})(?:/(?P<y>\d{4}|\d{2}))?(?![\d/])", _slashes),
         (".", r"\b(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?!\d)", _day_month),
         ("in ", rf"\bin (?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT})\b", _ahead),
@@ -163,16 +167,25 @@ _RULES: tuple[DateRule, ...] = tuple(
         (" ago", rf"\b(?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT}) ago\b", _ago),
         (" week", rf"\b(?P<count>\d{{1,2}}|a) weeks? (?:from|on|after) {_WEEKDAY}\b", _weeks_after),
         (" week", rf"\b{_WEEKDAY}(?P<count>) week\b", _weeks_after),
-        ("", rf"(?<!before )(?<!after )(?<!until )\b(?:on )?(?P<holiday>{_HOLIDAY})\b{_YEAR}", _holiday),
+        (
+            "new year|christmas|valentine|boxing|halloween",
+            rf"(?<!before )(?<!after )(?<!until )\b(?:on )?(?P<holiday>{_HOLIDAY})\b{_YEAR}",
+            _holiday,
+        ),
         ("day after", r"(?<=tomorrow or )the day after\b(?! tomorrow)", _day_after),
-        ("", rf"\b(?P<name>{_any(_NAMED)})\b", _named),
+        ("to|this|yest|tm|last night", rf"\b(?P<name>{_any(_NAMED)})\b", _named),
         ("next week", rf"\b(?:on )?(?P<after>next week,? (?:on )?){_WEEKDAY}(?P<which>)\b", _weekday),
-        ("", rf"\b{_LEAD}(?P<day>\d{{1,2}})(?:st|nd|rd|th)\b{_NOT_THE_NTH}", _nth),
-        ("", rf"\b(?:on )?(?:(?P<which>{_WHICH}) )?{_WEEKDAY}\b(?P<after> (?:of )?next week)?", _weekday),
+        ("st|nd|rd|th", rf"\b{_LEAD}(?P<day>\d{{1,2}})(?:st|nd|rd|th)\b{_NOT_THE_NTH}", _nth),
+        (
+            _IN_DAYS,
+            rf"\b(?:on )?(?:(?P<which>{_WHICH}) )?{_WEEKDAY}\b(?P<after> (?:of )?next week)?",
+            _weekday,
+        ),
     )
 )  # fmt: skip
 """In order of precedence: a later rule does not see what an earlier one matched."""
 _TO = r"(?P<to> ?[-–] ?| to | till | until | through | or )(?:the )?"
+_IN_TO = ("-", "–", " to ", " till ", " until ", " through ", " or ")
 _NTH = r"(?:st|nd|rd|th)?"
 _RANGES = (
     re.compile(
@@ -183,7 +196,7 @@ _RANGES = (
 )
 """Ranges within one month: "December 3-5", "from the 3rd to the 5th of December"."""
 _RULES_WITHOUT_DIGITS = tuple(
-    rule for rule in _RULES if rule[2] not in {_numeric, _month_day, _slashes, _nth}
+    each for each in _RULES if each[2] not in {_numeric, _month_day, _slashes, _nth}
 )
 """The rules that can match a text without digits."""
 _DIGIT = re.compile(r"\d")
@@ -205,7 +218,7 @@ def dates(text: str, today: date, past: bool = False) -> list[Span[date]]:
 
 
 def _ranges(text: str, today: ReferenceDate) -> Iterator[Span[date]]:
-    for pattern in _RANGES:
+    for pattern in _RANGES if any(map(text.__contains__, _IN_TO)) else ():
         for match in pattern.finditer(text):
             first = today.nearest_month_day(_MONTHS[match["month"]], int(match["first"]))
             yield from range_within_month(match, first)

@@ -34,7 +34,7 @@ _WHOLE = re.compile(rf"({_NUMBER})[^.!?\d]{{0,20}}?\b(?:including|incl\.?|counti
 _COUPLES = re.compile(rf"({_NUMBER}) couples\b")
 _TERM = re.compile(r"\d+|\b(?:an?|another|me|myself|i)\b")
 _OF_PEOPLE = re.compile(rf"^ (?:{_ANYBODY})\b|^[ ,.!]*(?:$|(?:please|thanks|then|at|on|for)\b)")
-_HINT = re.compile(r"[,+&]|\b(?:and|plus|with|incl|counting|couples)")
+_HINT = re.compile(r"[+&]|, (?:my|an?|another|\d)|\b(?:and|plus|with|incl|counting|couples)")
 """Matches some part of each of these."""
 
 

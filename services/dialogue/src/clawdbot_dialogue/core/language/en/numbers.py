@@ -9,7 +9,7 @@ from clawdbot_dialogue.core.language.span import Span
 _RANGED = r"(?:(?<=^\d-)|(?<=^\d\d-)|(?<= \d-)|(?<= \d\d-))"
 """After the first number of "4-6"."""
 _NUMBER = re.compile(
-    rf"(?:(?<![\w.,:/@-])|{_RANGED})[-+]?(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,15}})(?:\.\d{{1,6}})?"
+    rf"(?=[-+\d])(?:(?<![\w.,:/@-])|{_RANGED})[-+]?(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,15}})(?:\.\d{{1,6}})?"
     r"(?![\w:/@%]|[.,]\d|-(?!\d{1,2}(?![\w.:/-]))\d| quarters?\b"
     r"| of us (?:is|are|has|have|can|will|want|need|do)\b)"
 )

@@ -128,6 +128,11 @@ _CHANGED = re.compile(
 )
 
 
+_IN_CHANGED = (
+    "change", "correct", "fix", "alter", "modify", "update", "edit", "wrong", "different", "other", "not",
+)  # fmt: skip
+
+
 def is_correction(text: str) -> bool:
     """Whether the message begins like a correction."""
     return bool(_CORRECTS.match(text))
@@ -140,7 +145,7 @@ def is_question(text: str) -> bool:
 
 def slot_to_change(text: str) -> str:
     """What the person wants to change; empty if nothing."""
-    found = _CHANGED.search(text)
+    found = _CHANGED.search(text) if any(map(text.__contains__, _IN_CHANGED)) else None
     return (found["after"] or found["before"]) if found else ""
 
 

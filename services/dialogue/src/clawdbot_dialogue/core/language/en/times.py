@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import starmap
 
-from clawdbot_dialogue.core.language.pattern_rules import Rule, mask, scan
+from clawdbot_dialogue.core.language.pattern_rules import Rule, mask, rule, scan
 from clawdbot_dialogue.core.language.span import Span
 
 _PART = r"(?: in the (?P<part>morning|afternoon|evening)| at (?P<night>night))"
 _HALF = rf"(?: ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)|{_PART})?"
 _MINUTES = r"(?P<minutes>half|(?:a )?quarter|\d{1,2})(?: minutes?)?"
-_DIRECTION = r"(?P<direction>past|after|to|before)"
+_DIRECTIONS = "past|after|to|before"
+_DIRECTION = rf"(?P<direction>{_DIRECTIONS})"
 _CLOCK = r"(?: ?o'?clock)?"
 _NOT_A_COUNT = (
     r"(?! ?(?:people|persons?|guests?|adults?|children|kids|seats?|of us|nights?|days?|weeks?|hours?"
@@ -100,17 +102,17 @@ _FREE = r"(?<![\d.,:/-])"
 def _rules(
     *rules: tuple[str, str, Callable[[re.Match[str], str], _Readings]],
 ) -> tuple[Rule[str, _Readings], ...]:
-    return tuple((hint, re.compile(pattern), interpret) for hint, pattern, interpret in rules)
+    return tuple(starmap(rule, rules))
 
 
 _EXPLICIT = _rules(
-    (" ", rf"{_NEAR}\b{_MINUTES} {_DIRECTION} {_HOUR}\b{_NOT_A_COUNT}{_CLOCK}{_HALF}", _past),
-    ("", rf"{_NEAR}{_FREE}{_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:m])(?: ?hours)?{_HALF}", _clock),
+    (_DIRECTIONS, rf"{_NEAR}\b{_MINUTES} {_DIRECTION} {_HOUR}\b{_NOT_A_COUNT}{_CLOCK}{_HALF}", _past),
+    (":|h", rf"{_NEAR}{_FREE}{_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:m])(?: ?hours)?{_HALF}", _clock),
     ("m", rf"{_NEAR}{_FREE}{_HOUR}(?:[. ](?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)", _clock),
     ("clock", rf"{_NEAR}{_FREE}{_HOUR}(?P<minute>) ?o'?clock{_HALF}", _clock),
-    (" ", rf"{_NEAR}{_FREE}{_HOUR}(?P<minute>){_PART}\b", _clock),
-    ("", rf"{_NEAR}\b(?P<name>noon|midday|midnight)\b", _named),
-    ("", rf"{_AT}{_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
+    (" in the | at night", rf"{_NEAR}{_FREE}{_HOUR}(?P<minute>){_PART}\b", _clock),
+    ("noon|midday|midnight", rf"{_NEAR}\b(?P<name>noon|midday|midnight)\b", _named),
+    ("at|by|@", rf"{_AT}{_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
     ("half", rf"\bhalf {_HOUR}\b{_NOT_A_COUNT}{_HALF}", _half_past),
     ("h", r"(?<![\d.,:/-])(?P<hour>1[3-9]|2[0-3])(?P<minute>) ?h(?:rs|ours)?\b", _clock),
     (" or ", rf"(?<=_ or ){_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),

@@ -19,6 +19,7 @@ from clawdbot_dialogue.core.language.pattern_rules import (
     ReferenceDate,
     date_or_none,
     range_within_month,
+    rule,
     scan_dates,
 )
 from clawdbot_dialogue.core.language.span import Span
@@ -111,8 +112,8 @@ def _holiday(found: re.Match[str], today: ReferenceDate) -> date | None:
 
 
 _RULES: tuple[DateRule, ...] = tuple(
-    (hint, re.compile(pattern), interpret)
-    for hint, pattern, interpret in (
+    rule(hints, pattern, interpret)
+    for hints, pattern, interpret in (
         ("年", rf"(?<!\d)(?P<y>(?:19|20)\d\d)年(?P<m>\d{{1,2}})月(?P<d>\d{{1,2}})[日号]?{_TAIL}", _numeric),
         ("", r"(?<!\d)(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)", _numeric),
         ("月", rf"{_YEAR}(?P<m>\d{{1,2}})月(?:份的?)?(?P<d>\d{{1,2}})[日号]?(?!\d){_TAIL}", _month_day),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from clawdbot_dialogue.core.language.pattern_rules import Rule, scan
+from clawdbot_dialogue.core.language.pattern_rules import Rule, rule, scan
 from clawdbot_dialogue.core.language.span import Span
 
 _PARTS = (
@@ -97,7 +97,7 @@ _MINUTE = rf"(?P<minute>半|[13]刻|0\d(?!\d)分?|[1-5]\d(?!\d)(?:分|{_NOT_A_CO
 def _rules(
     *rules: tuple[str, Callable[[re.Match[str], str], _Readings]],
 ) -> tuple[Rule[str, _Readings], ...]:
-    return tuple(("", re.compile(pattern), interpret) for pattern, interpret in rules)
+    return tuple(rule("", pattern, interpret) for pattern, interpret in rules)
 
 
 _BEFORE = r"(?P<before>1刻|[1-5]?\d(?=分))(?:分钟?|钟)?"
