@@ -105,13 +105,17 @@ async def test_a_call_that_goes_on_keeps_what_it_reserves_too_late_until_it_ends
     assert await store.is_free()
 
 
-async def test_while_the_store_is_busy_no_more_calls_go_on_than_have_room():
-    tested = limits(SlowStore(), THREE_A_DAY)
+async def test_while_the_store_is_busy_a_call_without_room_waits_for_its_answer():
+    store = SlowStore()
+    tested = limits(store, THREE_A_DAY)
     for _ in range(3):
         await admit(tested)
-    with pytest.raises(LimitReached, match="too busy") as refused:
-        await admit(tested)
-    assert (refused.value.reason, refused.value.retry_after) == ("LIMIT_REACHED", 1.0)
+    fourth = asyncio.create_task(admit(tested))
+    await asyncio.wait([fourth], timeout=0.1)
+    assert not fourth.done()
+    await store.answer()
+    with pytest.raises(LimitReached, match="have reserved 3 requests"):
+        await fourth
 
 
 async def test_while_the_store_is_busy_its_last_word_counts():
@@ -121,19 +125,36 @@ async def test_while_the_store_is_busy_its_last_word_counts():
     await admit(tested)
     await store.answer()
     await admit(tested)
-    with pytest.raises(LimitReached):
-        await admit(tested)
+    waiting = asyncio.create_task(admit(tested))
+    await asyncio.wait([waiting], timeout=0.1)
+    assert not waiting.done()
+    waiting.cancel()
 
 
 async def test_while_the_store_is_busy_calls_go_on_as_others_end():
     store = SlowStore()
     tested = limits(store, ONE_AT_A_TIME)
-    for _ in range(3):
-        admission = await admit(tested)
-        with pytest.raises(LimitReached):
-            await admit(tested)
-        await store.answer()
-        end(tested, admission)
+    admission = await admit(tested)
+    await store.answer()
+    waiting = asyncio.create_task(admit(tested))
+    await asyncio.wait([waiting], timeout=0.1)
+    assert not waiting.done()
+    end(tested, admission)
+    await admit(tested)
+    await store.answer()
+    with pytest.raises(LimitReached):
+        await waiting
+
+
+async def test_a_call_that_waits_for_a_busy_store_goes_on_when_that_fails():
+    store = SlowStore()
+    tested = limits(store, ONE_AT_A_TIME)
+    await admit(tested)
+    waiting = asyncio.create_task(admit(tested))
+    await asyncio.wait([waiting], timeout=0.1)
+    for future, _ in store.unanswered:
+        future.set_exception(LimitStoreUnavailable("down"))
+    await waiting
 
 
 async def test_a_store_that_has_never_answered_is_down_and_not_busy():

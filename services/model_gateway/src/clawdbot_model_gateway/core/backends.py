@@ -47,11 +47,11 @@ any name may be requested from it."""
 SILENCE: Final = 10.0
 """Seconds without content that a backend has failed with, where the attempt was given up. One that had less
 time says little: its caller may have asked for the impossible."""
-MAX_REST: Final = 60.0
-"""Seconds that a backend is left alone at its own request: what it asks for may be due to a single model."""
 MAX_LATE: Final = 0.25
 """Part of the time for which a slot is held that the event loop may have been late. Otherwise it says little
 about the backend."""
+MAX_REST: Final = 60.0
+"""Seconds that a backend is left alone at its own request: what it asks for may be due to a single model."""
 POLL_INTERVAL: Final = 0.005
 """Seconds after which requests that wait ask again for a slot that other processes share."""
 

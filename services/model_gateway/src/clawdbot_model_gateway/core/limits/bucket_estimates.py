@@ -42,14 +42,14 @@ class BucketEstimates:
             if bucket is not None:
                 bucket.total += (spent if charge.ends else 0) - amount
 
-    def first_full(self, charges: Sequence[Charge]) -> Full | None:
-        """The first bucket that has no room for its charge."""
-        for place, charge in enumerate(charges):
+    def have_room(self, charges: Sequence[Charge]) -> bool:
+        """Whether all buckets have room for their charges."""
+        for charge in charges:
             bucket = self._buckets.get(charge.bucket)
             total = 0 if bucket is None else bucket.total + bucket.expected
             if charge.limit - total < charge.least:
-                return Full(place, total, total, is_estimate=True)
-        return None
+                return False
+        return True
 
     def expect(self, charges: Sequence[Charge]) -> None:
         """A call goes on before the store has answered; `forget` it when it has."""

@@ -46,8 +46,6 @@ class Full:
     """What is used and reserved of it."""
     used: int
     """What is used of it: the rest is given back when running calls end."""
-    is_estimate: bool = False
-    """Whether the store was too busy to say so."""
 
 
 Verdict: TypeAlias = Reservation | Full

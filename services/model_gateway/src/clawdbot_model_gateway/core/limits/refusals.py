@@ -76,12 +76,6 @@ def refusal(owner: Owner, limit: Limit, charge: Charge, full: Full, now: float) 
         retry_after = None
         advice = "Waiting does not help: send less, or lower max_tokens."
         explanation = f"This call needs {needed}, and {whom} may use {allowed}{per}. {advice}"
-    elif full.is_estimate:
-        reason, retry_after = "LIMIT_REACHED", RUNNING_RETRY
-        explanation = (
-            f"Of {allowed}{per} {whom} has used or reserved about {_shown(limit.kind, full.total)}, and this "
-            f"call needs {needed}. The store of limits is too busy to say it exactly: try again in a second."
-        )
     elif not limit.window:
         retry_after = RUNNING_RETRY
         explanation = f"{whom[0].upper()}{whom[1:]} may have {allowed}{per}, and has them."

@@ -17,8 +17,8 @@ from clawdbot_model_gateway.core.limits.usage_ledger import Counts, UsageKey
 
 MIN_SECONDS: Final = 1.0
 """Age from which a call is looked at: a shorter one is soon in the ledger itself."""
-LOOK_INTERVAL: Final = 1.0
-"""Seconds between two looks."""
+LOOK_INTERVAL: Final = 0.9
+"""Seconds between two looks: less than between flushes while no call ends, so that each of these has one."""
 LOOK_TIME: Final = 0.01
 """Seconds that one look may take: the event loop waits for it."""
 

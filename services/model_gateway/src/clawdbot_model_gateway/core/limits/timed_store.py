@@ -1,7 +1,7 @@
 """Asks the store of limits in limited time.
 
-A store that takes longer is busy. Calls that may go on all the same get what they reserve later. A call that
-has no room by what the store said before does not go on.
+A store that takes longer is busy. Calls that may go on all the same get what they reserve later. Those that
+have no room by what the store said before wait until it has answered.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class TimedStore:
     async def reserve(self, charges: Sequence[Charge], seconds: float, late: Late | None) -> Verdict | None:
         """What the store says; None: it is busy, and the call may go on.
 
+        A call that may go on waits for longer where it has no room by what is known.
+
         Args:
             charges: what to reserve.
             seconds: for which the store is waited for.
@@ -54,28 +56,33 @@ class TimedStore:
         asked = self._store.reserve(charges)
         if not isinstance(asked, asyncio.Future):
             return asked
-        if patient:
-            try:
-                # A timer costs nothing beside a store that is asked over a network or in a thread.
-                done, _ = await asyncio.wait([asked], timeout=seconds)
-            except asyncio.CancelledError:
+        if not patient or not await self._is_answered(charges, asked, seconds):
+            if patient:
+                self._late = asked
+            if late is None:
                 asked.add_done_callback(partial(self._answered_nobody, charges))
-                raise
-            if done:
-                verdict = asked.result()
-                self._estimates.note(charges, verdict)
-                return verdict
-            self._late = asked
-        # One that has never answered says nothing about its buckets.
-        full = self._estimates.first_full(charges) if self._store.answers else None
-        if late is None or full is not None:
+                raise _no_answer(seconds)
+            # One that has never answered says nothing about its buckets.
+            if not self._store.answers or self._estimates.have_room(charges):
+                self._estimates.expect(charges)
+                asked.add_done_callback(partial(self._answered_late, charges, late))
+                return None
+            await self._is_answered(charges, asked, None)
+        verdict = asked.result()
+        self._estimates.note(charges, verdict)
+        return verdict
+
+    async def _is_answered(
+        self, charges: Sequence[Charge], asked: asyncio.Future[Verdict], seconds: float | None
+    ) -> bool:
+        """Whether the store answers, or fails, within so many seconds; None: it does, sooner or later."""
+        try:
+            # A timer costs nothing beside a store that is asked over a network or in a thread.
+            done, _ = await asyncio.wait([asked], timeout=seconds)
+        except asyncio.CancelledError:
             asked.add_done_callback(partial(self._answered_nobody, charges))
-        if late is None:
-            raise _no_answer(seconds)
-        if full is None:
-            self._estimates.expect(charges)
-            asked.add_done_callback(partial(self._answered_late, charges, late))
-        return full
+            raise
+        return bool(done)
 
     def settle(self, reservation: Reservation, used: Sequence[int]) -> None:
         """Replaces a reservation by what was used; it is called once."""
