@@ -63,9 +63,7 @@ DateRule: TypeAlias = Rule[ReferenceDate, date]
 _HAND_OFF = SetPhrase("handoff")
 
 
-def rule(
-    hints: str, pattern: str, interpret: Interpret[_Context, _Value]
-) -> tuple[tuple[str, ...], re.Pattern[str], Interpret[_Context, _Value]]:
+def rule(hints: str, pattern: str, interpret: Interpret[_Context, _Value]) -> Rule[_Context, _Value]:
     """A rule, with its hints separated by "|"; empty for a pattern that is always tried."""
     return tuple(hints.split("|")), re.compile(pattern), interpret
 
