@@ -112,6 +112,34 @@ async def test_a_last_piece_that_repeats_all_text_does_not_double_it(tmp_path, l
     assert finish(reply) == "STOP"
 
 
+@pytest.mark.parametrize("field", ["content", "reasoning_content"])
+@pytest.mark.parametrize("steps", [(4, 9, 20, 39), (1, 2, 3, 39), (4, 9, 9, 39, 39), (4, 39)])
+@pytest.mark.parametrize("late", [0, 1])
+async def test_text_that_grows_from_piece_to_piece_is_there_once(tmp_path, field, steps, late):
+    grown = [chunk({field: LONG[:step]}) for step in steps]
+    grown += [chunk({"content": "Yes."})] if field == "reasoning_content" else []
+    ends = [chunk({}, "stop")] if late or field != "content" else [chunk({field: LONG}, "stop")]
+    reply = await reply_to(tmp_path, "stream", Answer([sse(*grown, *ends)]))
+    assert (thoughts(reply), text(reply)) in [("", LONG), (LONG, "Yes.")]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["ha", "haha"],
+        ["1", "10", "1"],
+        [" ", "  ", "x"],
+        ["\n", "\n\n"],
+        ["Good", "Good", " day"],
+        ["a", "aa", "b"],
+        [LONG, LONG],
+    ],
+)
+async def test_pieces_that_only_seem_to_grow_are_all_there(tmp_path, pieces):
+    records = [*(chunk({"content": each}) for each in pieces), chunk({}, "stop")]
+    assert text(await reply_to(tmp_path, "stream", Answer([sse(*records)]))) == "".join(pieces)
+
+
 async def test_a_short_last_piece_may_be_what_was_said_before(tmp_path):
     records = [chunk({"content": "ha"}), chunk({"content": "ha"}), chunk({"content": "haha"}, "stop")]
     assert text(await reply_to(tmp_path, "stream", Answer([sse(*records)]))) == "hahahaha"

@@ -62,6 +62,7 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
         ("The next request is allowed in 25s", 25.0),
         ("After 17 seconds you may retry.", 17.0),
         ("Stopped after 17 seconds. Retry later.", None),
+        ("Only 10 requests are allowed per 60 seconds", None),
         ("Please try again later.", None),
         ("Limit 20 requests per 1 minute exceeded", None),
         ("Too many requests. Try again later. Limit: 60 per hour", None),

@@ -40,7 +40,8 @@ _HTTP_DATE: Final = r"\d\d [a-z]{3} \d{4} \d\d:\d\d:\d\d gmt"
 _ONE: Final = re.compile(r"\b(?:an?|one) (?=(?:second|minute|hour|day)\b)")
 _LEAD: Final = (
     r"(?:try(?:ing)?(?: \w{1,20}){0,3} again|retry(?:ing)?|\bwait|\bresets?|\brenews?|\brefresh(?:es)?"
-    r"|\bavailable|cool-?down|\bback(?:ing)?[ -]?off|\ballowed|\banother (?:request|call|attempt))"
+    r"|\bavailable|cool-?down|\bback(?:ing)?[ -]?off|\ballowed (?:again )?in"
+    r"|\banother (?:request|call|attempt))"
 )
 """What comes before a time to wait."""
 _PROSE: Final = re.compile(

@@ -17,6 +17,7 @@ from typing_extensions import override
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.formats.chat.pieces import Pieces
 from clawdbot_model_gateway.formats.chat.reasoning_details import ReasoningDetails
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
@@ -36,8 +37,6 @@ TEXT_FIELDS: Final = ("text", "thinking", "reasoning", "summary", "value")
 """Fields of a part of the content, or of what is in one, that have its text."""
 THOUGHTS: Final = ("thinking", "reasoning")
 """In the types of parts that are thoughts: Mistral's and Cohere's, Databricks'."""
-MIN_REPEATED: Final = 20
-"""Characters of a text that a last piece repeats if it begins with all of them: no token is as long."""
 DONE: Final = b"[DONE]"
 """What comes after the last chunk of a stream."""
 
@@ -59,8 +58,8 @@ class ResponseDecoder(ReplyDecoder):
         super().__init__(model, warnings, errors, think_tags)
         self._calls = ToolCallAccumulator(names)
         self._details = ReasoningDetails()
-        self._said: list[str] = []
-        self._thought: list[str] = []
+        self._said = Pieces()
+        self._thought = Pieces()
         self._in_messages = False
         """Whether the reply came in messages, whole or in pieces, and not in deltas."""
         self._refused = False
@@ -91,6 +90,8 @@ class ResponseDecoder(ReplyDecoder):
     def finish(self, out: list[Event]) -> None:
         reason = meaning(self.finish_reason)
         self._start(None, out)
+        self._text.add_reasoning(self._thought.end(), out)
+        self._text.add(self._said.end(), out)
         self._end_text(reason, out)
         if signature := self._details.signature():
             out.append(events.reasoning_delta("", signature=signature))
@@ -161,8 +162,7 @@ class ResponseDecoder(ReplyDecoder):
             content = as_object(delta["audio"]).get("transcript")
         if isinstance(content, str):
             if content:
-                self._said.append(content)
-                self._text.add(content, out)
+                self._text.add(self._said.add(content), out)
         elif content:
             for thought, text in _parts(content):
                 self._add_reasoning(thought, out)
@@ -188,25 +188,19 @@ class ResponseDecoder(ReplyDecoder):
         """Whether a message repeats what came before it: some servers send one that grows."""
         thoughts, text = _texts(message)
         if self._said or self._thought:
-            return _rest(thoughts, self._thought) is not None and _rest(text, self._said) is not None
+            return None not in (self._thought.rest_of(thoughts), self._said.rest_of(text))
         return self._calls.are_repeated_in(message.get("tool_calls"))
 
     def _is_repeated_in(self, delta: dict[str, Any]) -> bool:
         """Whether a last delta is not a piece of the text but all of it once more."""
         text = delta.get("content")
-        return (
-            isinstance(text, str)
-            and len(text) >= MIN_REPEATED
-            and len(self._said) > 1
-            and sum(map(len, self._said)) >= MIN_REPEATED
-            and _rest(text, self._said) is not None
-        )
+        return isinstance(text, str) and self._said.are_repeated_in(text)
 
     def _decode_rest(self, message: dict[str, Any], out: list[Event]) -> None:
         """A whole message after its deltas: some servers repeat it at the end. What is missing is added."""
         thoughts, text = _texts(message)
-        self._add_reasoning(_rest(thoughts, self._thought) or "", out)
-        self._add_text(_rest(text, self._said) or "", out)
+        self._text.add_reasoning(self._thought.add_rest(thoughts), out)
+        self._text.add(self._said.add_rest(text), out)
         self._refused = self._refused or bool(as_string(message.get("refusal")))
         if not self._details.signature():
             self._details.add(message.get("reasoning_details"))
@@ -216,12 +210,10 @@ class ResponseDecoder(ReplyDecoder):
         self._calls.add_whole(calls, out)
 
     def _add_text(self, piece: str, out: list[Event]) -> None:
-        self._said.append(piece)
-        self._text.add(piece, out)
+        self._text.add(self._said.add(piece), out)
 
     def _add_reasoning(self, piece: str, out: list[Event]) -> None:
-        self._thought.append(piece)
-        self._text.add_reasoning(piece, out)
+        self._text.add_reasoning(self._thought.add(piece), out)
 
 
 def _message(value: Any) -> dict[str, Any]:
@@ -279,12 +271,6 @@ def _texts(message: dict[str, Any]) -> tuple[str, str]:
     parts = [] if not content else [("", content)] if isinstance(content, str) else [*_parts(content)]
     thoughts = _reasoning(message) or "".join(thought for thought, _ in parts)
     return thoughts, "".join(text for _, text in parts) + refusal
-
-
-def _rest(whole: str, pieces: Sequence[str]) -> str | None:
-    """What a text has beyond its pieces, which may cut a character in two; None if it is another text."""
-    came, text = ("".join(each).encode("utf-16-le", "surrogatepass") for each in (pieces, whole))
-    return text[len(came) :].decode("utf-16-le", "surrogatepass") if text.startswith(came) else None
 
 
 def _unwrapped(chunk: dict[str, Any]) -> dict[str, Any]:
