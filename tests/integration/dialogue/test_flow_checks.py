@@ -17,6 +17,8 @@ from clawdbot_servicekit.limited_process import Limits
 from tests.support.conditions import until
 from tests.support.dialogue_service import rpc_error, serving
 
+PATIENCE = 200.0
+"""Seconds for a check of a large flow, which takes four on an idle machine."""
 MANY = 12_000
 LARGE = "flow: large\nversion: 1\ndescription: Many states\nstates:\n" + "".join(
     f"  s{at}: {{handoff: q, next: s{(at + 1) % MANY}}}\n" for at in range(MANY)
@@ -40,7 +42,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 @pytest.fixture
 async def served(tmp_path, monkeypatch):
-    patient = Limits(seconds=100.0, memory=1024**3, processes=2)
+    patient = Limits(seconds=PATIENCE, memory=1024**3, processes=2)
     monkeypatch.setattr(flow_admin, "CHECK_LIMITS", patient)
     async with serving(tmp_path, dialogue={"max_flow": 4_000_000}) as served:
         yield served
@@ -59,8 +61,12 @@ def children():
     return found
 
 
-def validate(served, source, **options):
-    return served.flows.ValidateFlow(pb.ValidateFlowRequest(source=source), **options)
+def validate(served, source, timeout=PATIENCE):
+    return served.flows.ValidateFlow(pb.ValidateFlowRequest(source=source), timeout=timeout)
+
+
+def deploy(served):
+    return served.flows.DeployFlow(pb.DeployFlowRequest(source=LARGE), timeout=PATIENCE)
 
 
 async def test_a_source_gets_the_same_diagnostics_wherever_it_is_checked(served):
@@ -75,12 +81,10 @@ async def test_a_source_gets_the_same_diagnostics_wherever_it_is_checked(served)
 
 
 async def test_a_large_flow_is_deployed_and_others_are_served_meanwhile(served):
-    deploying = asyncio.ensure_future(
-        served.flows.DeployFlow(pb.DeployFlowRequest(source=LARGE), timeout=100)
-    )
+    deploying = asyncio.ensure_future(deploy(served))
     meanwhile = 0
     while not deploying.done():
-        await served.flows.GetFlow(pb.GetFlowRequest(name="faq"), timeout=60)
+        await served.flows.GetFlow(pb.GetFlowRequest(name="faq"), timeout=PATIENCE)
         meanwhile += 1
         await asyncio.sleep(0.01)
     assert (await deploying).flow.name == "large"
@@ -93,14 +97,14 @@ async def test_a_large_flow_is_deployed_and_others_are_served_meanwhile(served):
     ("limits", "told"),
     [
         (Limits(seconds=0.3, memory=1024**3, processes=1), "0.3 seconds"),
-        (Limits(seconds=60, memory=120 * 1024**2, processes=1), "120 MB of memory"),
+        (Limits(seconds=PATIENCE, memory=120 * 1024**2, processes=1), "120 MB of memory"),
     ],
     ids=["time", "memory"],
 )
 async def test_a_check_that_reaches_a_limit_says_which_and_what_to_do(tmp_path, monkeypatch, limits, told):
     monkeypatch.setattr(flow_admin, "CHECK_LIMITS", limits)
     async with serving(tmp_path, dialogue={"max_flow": 4_000_000}) as served:
-        for call in (validate(served, LARGE), served.flows.DeployFlow(pb.DeployFlowRequest(source=LARGE))):
+        for call in (validate(served, LARGE), deploy(served)):
             error = await rpc_error(call)
             assert (error.code, error.reason) == ("RESOURCE_EXHAUSTED", "FLOW_TOO_COSTLY")
             assert told in error.message
@@ -111,7 +115,7 @@ async def test_a_check_that_reaches_a_limit_says_which_and_what_to_do(tmp_path, 
 
 async def checking(served, before):
     """Starts a check, and returns it once its process runs."""
-    call = validate(served, LARGE * 4, timeout=60)
+    call = validate(served, LARGE * 4)
     running = asyncio.ensure_future(call.code())
     await until(lambda: children() - before)
     return call, running
@@ -155,11 +159,11 @@ async def test_a_deployed_flow_is_compiled_once_whoever_waits_for_it(served, mon
         return compile_flow(source, file)
 
     monkeypatch.setattr(deployments, "compile_flow", counted)
-    deploying = asyncio.ensure_future(served.flows.DeployFlow(pb.DeployFlowRequest(source=LARGE)))
+    deploying = asyncio.ensure_future(deploy(served))
     await until(lambda: compiled)
     impatient = [served.flows.ListFlows(pb.ListFlowsRequest(), timeout=0.1) for _ in range(10)]
     await asyncio.gather(*impatient, return_exceptions=True)
-    listed = await served.flows.ListFlows(pb.ListFlowsRequest(), timeout=60)
+    listed = await served.flows.ListFlows(pb.ListFlowsRequest(), timeout=PATIENCE)
     assert "large" in {flow.name for flow in listed.flows}
     await deploying
     assert compiled == ["large.yaml"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from clawdbot.dialogue.v1 import flow_service_pb2 as pb
+from clawdbot_dialogue.core import flow_admin
+from clawdbot_servicekit.limited_process import Limits
 
 from tests.support.dialogue_service import rpc_error, serving
 
@@ -31,7 +33,8 @@ states:
 
 
 @pytest.fixture
-async def served(tmp_path):
+async def served(tmp_path, monkeypatch):
+    monkeypatch.setattr(flow_admin, "CHECK_LIMITS", Limits(seconds=100.0, memory=1024**3, processes=2))
     async with serving(tmp_path, dialogue={"max_flow": 20_000}) as served:
         yield served
 
