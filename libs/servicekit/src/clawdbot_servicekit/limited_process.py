@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from clawdbot_servicekit.child_input import feed
 from clawdbot_servicekit.limited_main import LENGTH, OUT_OF_MEMORY
 
 
@@ -52,14 +53,11 @@ class LimitedProcess:
         Raises:
             LimitReached: it took too long, needed too much memory, or crashed.
         """
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None  # noqa: S101 - they are pipes
-        assert stdout is not None  # noqa: S101
+        stdout = self._process.stdout
+        assert stdout is not None  # noqa: S101 - it is a pipe
         try:
             async with asyncio.timeout_at(self._end):
-                stdin.write(LENGTH.pack(len(question)) + question)
-                with suppress(ConnectionError):  # it has ended; its exit code says why
-                    await stdin.drain()
+                await feed(self._process, LENGTH.pack(len(question)) + question)
                 (length,) = LENGTH.unpack(await stdout.readexactly(LENGTH.size))
                 return await stdout.readexactly(length)
         except TimeoutError:

@@ -9,6 +9,8 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 from typing import Final, Literal
 
+from clawdbot_servicekit.child_input import feed
+
 RENDER_TIMEOUT: Final = 15.0
 """Seconds for one image, the wait for others included."""
 MAX_IMAGE_BYTES: Final = 8 * 1024 * 1024
@@ -106,9 +108,6 @@ def _limit(child: Process, seconds: float) -> None:
 async def _write_input(child: Process, data: bytes) -> None:
     assert child.stdin is not None  # noqa: S101 - it is a pipe
     try:
-        child.stdin.write(data)
-        await child.stdin.drain()
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # It ended early; its exit code says so.
+        await feed(child, data)
     finally:
         child.stdin.close()

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from clawdbot_servicekit.child_input import feed
 from clawdbot_servicekit.log_content import Content
 
 from clawdbot_model_gateway.core.errors import BackendFailed, ModelError, ModelMissing
@@ -272,11 +273,7 @@ class LlamaServerProcess:
     async def _wait_until_loaded(self, process: asyncio.subprocess.Process) -> ModelError | None:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the process was started without pipes")
-        try:
-            process.stdin.write(self._spec.to_json_line())
-            await process.stdin.drain()
-        except ConnectionError:
-            pass  # It has died; its output says so below.
+        await feed(process, self._spec.to_json_line())
         line = await process.stdout.readline()
         problem: str = json.loads(line)["problem"] if line else "ended"
         if problem == "failed":
