@@ -26,7 +26,7 @@ from clawdbot_servicekit import guard, logs, sockets, worker_ipc
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import Redactor, secrets_of
 from clawdbot_servicekit.settings import SharedSettings, load
-from clawdbot_servicekit.settings.environment import worker_context
+from clawdbot_servicekit.settings.environment import disable_grpc_fork_support, worker_context
 from clawdbot_servicekit.terminal import Terminal
 from clawdbot_servicekit.watchdog import EXIT_TIMEOUT, FORCE_AFTER, Watchdog
 from clawdbot_servicekit.worker_ipc import ControlChannel, WorkerContext
@@ -50,7 +50,8 @@ def run_service(settings_cls: type[S], build: Callable[[S, Peers], Application])
 
     Args:
         settings_cls: the service's settings.
-        build: its wiring.build; the peers given to it are reached over the network.
+        build: the service from its settings and peers, which are reached over the network. Only it may import
+            gRPC: see `disable_grpc_fork_support`.
     """
     parser = argparse.ArgumentParser(
         description="Serves until SIGTERM or Ctrl-C; settings come from a YAML file and CLAWDBOT_… variables."
@@ -79,7 +80,11 @@ def run_service(settings_cls: type[S], build: Callable[[S, Peers], Application])
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int | None]]) -> NoReturn:
-    """Runs a coroutine under uvloop and exits: 0 or its own code; 2 with one sentence for a StartupError."""
+    """Runs a coroutine under uvloop and exits: 0 or its own code; 2 with one sentence for a StartupError.
+
+    Only the coroutine may import gRPC: see `disable_grpc_fork_support`.
+    """
+    disable_grpc_fork_support()
     sys.exit(_exit_code(lambda: uvloop.run(main()) or 0))
 
 
@@ -94,11 +99,13 @@ def serve(
     Args:
         settings: the process's settings; logging is configured from them.
         assemble: adds the applications to the host; called in the process that serves, inside the loop.
+            Only it may import gRPC: see `disable_grpc_fork_support`.
         on_serving: called once, when the host is SERVING; with workers in the first one, when all are.
 
     Raises:
         StartupError: for an error that an operator can fix; `run_service` and `run` print it and exit with 2.
     """
+    disable_grpc_fork_support()
     redactor = Redactor(secrets_of(settings))
     logs.configure(settings.telemetry, redactor)
     settings.on_read(lambda new: redactor.learn(secrets_of(new)))

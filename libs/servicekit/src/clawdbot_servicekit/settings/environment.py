@@ -91,3 +91,12 @@ def worker_configuration(environ: Mapping[str, str]) -> AcceptedConfiguration | 
 def child_environ(**more: str) -> dict[str, str]:
     """The environment for a child process: this process's own, and `more`."""
     return {**os.environ, **more}
+
+
+def disable_grpc_fork_support() -> None:
+    """Switches gRPC's fork handlers off, unless the environment says otherwise. Only an import reads that.
+
+    uvloop forks to start a program. gRPC starts its threads again in the fork, where they crash before the
+    program runs: on a busy server once in some 40 times.
+    """
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
