@@ -56,7 +56,8 @@ class Balancer:
             regular = self._order_regular(regular, balance, request, draw)
         ordered = [*regular, *(each for each in available if each.fallback)]
         if len(ordered) < len(targets):
-            others = [each for each in targets if not backends[each.backend].available]
+            # Not asked again: one that has become available meanwhile would be in neither list.
+            others = [each for each in targets if each not in available]
             ordered += sorted(others, key=lambda each: backends[each.backend].unavailable_seconds)
         return ordered
 
