@@ -41,7 +41,7 @@ class Balancer:
     ) -> list[Target]:
         """The order in which to try targets: the regular ones as balanced, then the fallbacks as listed.
 
-        Those whose backend is not available come last, the one that will be first before the others.
+        Those whose backend is not available come last, in the order in which they probably will be again.
 
         Args:
             targets: the targets of one alias.
