@@ -110,6 +110,22 @@ class TestFileAliasOverrideStore(AliasOverrideStoreContract):
         again.apply(change(B))
         assert again.load()["chat"].targets == (B,)
 
+    @pytest.mark.parametrize("changes", [2, 3])
+    def test_the_first_change_without_the_counter_is_not_written_over_the_last_one(
+        self, store, open_store, tmp_path, changes
+    ):
+        for each in (A, B, C)[:changes]:
+            store.apply(change(each))
+        store.close()
+        folder = tmp_path / "gateway"
+        (folder / "switches.count").unlink()
+        before = {each: each.read_bytes() for each in folder.glob("switches.*")}
+        again = open_store()
+        again.apply(change(A))
+        (written,) = [each for each, content in before.items() if each.read_bytes() != content]
+        written.write_text("{")
+        assert again.load()["chat"].targets == ((A, B, C)[changes - 1],)
+
     def test_a_shorter_change_leaves_nothing_of_a_longer_one(self, store):
         for targets in ([A, B, C] * 100, [A, B, C] * 100, [B], [C]):
             store.apply(change(*targets))

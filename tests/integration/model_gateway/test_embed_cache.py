@@ -11,6 +11,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import FlushCacheRequest
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_model_gateway.core.errors import RateLimited
+from clawdbot_model_gateway.core.spending import note_usage
 from clawdbot_servicekit.error_table import remote_error
 from google.protobuf.duration_pb2 import Duration
 
@@ -18,6 +19,7 @@ from tests.support.cached_gateway import BYPASS, REFRESH, USE, cached, connected
 from tests.support.conditions import until
 from tests.support.deadlines import expired
 from tests.support.fake_embedder import FakeEmbedder, lengths
+from tests.support.priced_gateway import usage_of
 from tests.support.redis_server import redis_server
 
 SPENT_NOTHING = Usage(provenance=UsageProvenance.USAGE_PROVENANCE_CACHED)
@@ -203,6 +205,26 @@ async def test_vectors_of_two_models_are_never_in_one_response(served):
     assert served.embedder.seen[1:] == [["abc"], ["a", "abc"]]
     again = await embed(served, "a", "abc")
     assert (vectors(again), status(again)) == ([[9, 1], [9, 3]], "HIT")
+
+
+async def test_what_came_back_before_a_failure_is_paid_for_once(served):
+    """The vendor has replaced its model, and refuses the texts that are sent again."""
+
+    class Counting(FakeEmbedder):
+        """Notes what each request has cost so far, as Gemini's batches do."""
+
+        async def embed(self, texts, model, dimensions):
+            result = await super().embed(texts, model, dimensions)
+            note_usage(result.usage)
+            self.failure = RateLimited("busy") if self.model == "v2" else None
+            return result
+
+    await embed(served, "a", "ab")
+    served.application._components.backends["a"].provider = Counting(model="v2")
+    with pytest.raises(grpc.aio.AioRpcError):
+        await embed(served, "a", "abc", "abcd")
+    _, used = (await usage_of(served))["a/m"]
+    assert used.input_tokens == 2 + 2
 
 
 async def test_the_metrics_count_texts(served):

@@ -97,6 +97,21 @@ async def test_a_fast_backend_is_asked_alone(tmp_path, a, b, rpc):
         assert hedges_of(served) == 0
 
 
+@RPCS
+async def test_a_backend_that_rests_is_not_asked_beside_a_slow_one(tmp_path, a, b, rpc):
+    models = hedged(a, b, hedge={"after": 0.02})
+    models["aliases"] = {**ALIASES, "other": ["b/m"]}
+    async with gateway(tmp_path, models=models) as served:
+        b.will(error(429, "slow down", **{"retry-after": "40"}))
+        await served.client.fault(asks(model="other"))
+        a.will(Answer([0.3, sse(*text_chunks("from a"))]))
+        assert backend_of(await served.client.run(asks(), rpc)) == "a"
+        assert len(b.asked) == 1
+        a.will(error(503))
+        assert backend_of(await served.client.run(asks(), rpc)) == "b"
+        assert hedges_of(served) == 0
+
+
 async def test_hedges_stay_within_the_budget(tmp_path, a, b):
     options = {"hedge": {"after": 0.02, "budget": 0}, "http": {"first_content_timeout": 0.2}}
     async with gateway(tmp_path, models=hedged(a, b, **options)) as served:

@@ -9,6 +9,7 @@ import time
 import grpc.aio
 import pytest
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import GetUsageRequest
+from clawdbot_model_gateway.core.limits import timed_store
 from clawdbot_model_gateway.stores.redis import limit_store
 from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.errors import StartupError
@@ -26,6 +27,7 @@ def patient(request, monkeypatch):
     """A busy machine takes longer than a dead server is waited for."""
     if "silent" not in request.function.__name__:
         monkeypatch.setattr(limit_store, "SOCKET_TIMEOUT", 10.0)
+        monkeypatch.setattr(timed_store, "MAX_BUSY", 60.0)
 
 
 def shared(url: str, requests: str = "10/month", **more) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import random
 from collections import Counter
 from types import SimpleNamespace
@@ -166,6 +167,18 @@ def test_backends_that_are_not_available_come_last_the_next_to_return_first(by):
     balancer = Balancer(bench.backends, lambda: 0.0)
     order = balancer.order(targets, Balance(by), asks(), random.Random(1).random)
     assert [each.backend for each in order] == ["d", "e", "c", "b", "a"]
+
+
+@pytest.mark.parametrize("cooldown", range(1, 12))
+def test_no_target_is_lost_that_becomes_available_while_they_are_ordered(cooldown):
+    bench = Bench(a=FakeProvider(), b=FakeProvider())
+    clock = itertools.count().__next__
+    breaker = CircuitBreaker("x", BreakerLimits(failures=1, cooldown=cooldown), clock, lambda: 0.0)
+    breaker.leave(breaker.enter(None), BackendFailed("x"))
+    bench.backends["b"].breaker = breaker
+    targets = [Target("a", "m", 1), Target("b", "m", 1)]
+    ordered = Balancer(bench.backends, clock).order(targets, LATENCY, asks(), lambda: 0.5)
+    assert sorted(each.backend for each in ordered) == ["a", "b"]
 
 
 async def test_a_draining_backend_is_not_asked():

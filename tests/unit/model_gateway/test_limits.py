@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.limits import timed_store
 from clawdbot_model_gateway.core.limits.limit_store import LimitStoreUnavailable, Reservation
 from clawdbot_model_gateway.core.limits.limits import LimitRules, Limits
 from clawdbot_model_gateway.core.limits.metrics import LimitMetrics
@@ -55,6 +56,12 @@ class SlowStore(InMemoryLimitStore):
         if isinstance(verdict, Reservation):
             self.settle(verdict, [0] * len(verdict.charges))
         return isinstance(verdict, Reservation)
+
+
+@pytest.fixture(autouse=True)
+def long_patience(monkeypatch):
+    """On a busy machine, seconds pass between the steps of a test."""
+    monkeypatch.setattr(timed_store, "MAX_BUSY", 60.0)
 
 
 def limits(store, quotas=ONE_AT_A_TIME, timeout=0.01, **options) -> Limits:
@@ -163,6 +170,19 @@ async def test_a_store_that_has_never_answered_is_down_and_not_busy():
     tested = limits(store, THREE_A_DAY)
     for _ in range(5):
         await admit(tested)
+
+
+async def test_a_store_that_is_silent_for_long_is_down_and_not_busy(monkeypatch):
+    """As a file is that another program has locked."""
+    monkeypatch.setattr(timed_store, "MAX_BUSY", 0.05)
+    store = SlowStore()
+    tested = limits(store, THREE_A_DAY)
+    for _ in range(6):
+        async with asyncio.timeout(30):
+            await admit(tested)
+    await store.answer()
+    with pytest.raises(LimitReached):
+        await asyncio.gather(admit(tested), store.answer())
 
 
 async def test_a_failure_after_nobody_waits_is_no_trouble():

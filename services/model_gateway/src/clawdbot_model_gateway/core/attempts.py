@@ -79,9 +79,10 @@ class RequestAttempts:
         return self.answered or self.made[-1]
 
     @property
-    def has_next(self) -> bool:
-        """Whether there is a target that was not asked yet."""
-        return len(self.made) < len(self._targets)
+    def next_target(self) -> Target | None:
+        """The first target that was not asked yet; None: all were."""
+        made = len(self.made)
+        return self._targets[made] if made < len(self._targets) else None
 
     @property
     def seconds(self) -> float:

@@ -133,11 +133,12 @@ class Backend:
     @property
     def available(self) -> bool:
         """Whether a new request had better go to it than elsewhere: it neither drains nor rests nor fails."""
-        return (
-            not self.draining
-            and (self.breaker is None or self.breaker.available)
-            and (not self.rests_until or time.monotonic() >= self.rests_until)
-        )
+        return not self.draining and (self.breaker is None or self.breaker.available) and not self.resting
+
+    @property
+    def resting(self) -> bool:
+        """Whether it has asked to be left alone now."""
+        return bool(self.rests_until) and time.monotonic() < self.rests_until
 
     @property
     def unavailable_seconds(self) -> float:

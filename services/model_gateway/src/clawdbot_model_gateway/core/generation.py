@@ -22,6 +22,7 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event, Send, Take
+from clawdbot_model_gateway.core.failures.failure_policy import FailurePolicy
 from clawdbot_model_gateway.core.failures.hedge import race
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.limits.call_accounts import CallAccounts
@@ -102,11 +103,11 @@ class Generation:
         with await self._lifecycle.start(request, self._uses_cache) as attempts:
             async for attempt in attempts:
                 failure = self._backends[attempt.target.backend].failure
-                delay = failure.hedge_delay if attempts.has_next else None
-                if delay is None:
+                following = attempts.next_target
+                if following is None or (delay := failure.hedge_delay) is None:
                     answering, asking = attempt, ask(attempt, send)
                 else:
-                    spend = failure.spend_hedge
+                    spend = partial(self._spend_hedge, failure, following)
                     winner = await race(attempts, attempt, ask, send, delay=delay, spend=spend)
                     if winner is None:
                         continue
@@ -119,6 +120,10 @@ class Generation:
                     if attempts.answered is None:
                         continue
                 return
+
+    def _spend_hedge(self, failure: FailurePolicy, target: Target) -> bool:
+        """Takes a hedge from the budget, for a target whose backend has not asked to be left alone."""
+        return not self._backends[target.backend].resting and failure.spend_hedge()
 
     def _ask(self, attempt: Attempt, send: Send, *, whole: bool) -> Awaitable[None]:
         """Sends the reply of an attempt: from the cache, or from its backend."""

@@ -45,7 +45,7 @@ class Spending:
 
     def __enter__(self) -> None:
         """Without a word from its client the request counts as sent."""
-        self.sent = True
+        self.sent, self.reported = True, None
         _current.set(self)
 
     def __exit__(self, *_: object) -> None:

@@ -67,9 +67,12 @@ class Accounting:
 
     async def _run(self) -> None:
         forget_at = 0.0
-        while not self._stopping.is_set():
+        is_last = False
+        while not is_last:
             await self._pause(self._stopping, MIN_INTERVAL)
             await self._pause(self._meter.news, INTERVAL - MIN_INTERVAL)
+            # Before the flush: calls may end, and the service begin to stop, while that takes its time.
+            is_last = self._stopping.is_set()
             self._meter.news.clear()
             await self._try("usage", self._meter.flush)
             await self._try("limits", self._store.maintain)

@@ -69,7 +69,7 @@ class LimitStore(Protocol):
 
     @property
     def answers(self) -> bool:
-        """Whether it answered when it was last heard of: where it keeps calls waiting then, it is busy."""
+        """Whether it worked when it was last heard of. If it keeps calls waiting now, it is busy."""
 
     async def start(self) -> None:
         """Opens what it needs. MUST NOT wait for a server, and MUST NOT fail when that is down.

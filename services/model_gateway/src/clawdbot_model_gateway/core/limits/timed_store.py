@@ -1,15 +1,16 @@
 """Asks the store of limits in limited time.
 
 A store that takes longer is busy. Calls that may go on all the same get what they reserve later. Those that
-have no room by what the store said before wait until it has answered.
+have no room by what the store said before wait until it has answered, or is down after all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from clawdbot_model_gateway.core.limits.bucket_estimates import BucketEstimates
 from clawdbot_model_gateway.core.limits.limit_store import (
@@ -19,6 +20,9 @@ from clawdbot_model_gateway.core.limits.limit_store import (
     Reservation,
     Verdict,
 )
+
+MAX_BUSY: Final = 3.0
+"""Seconds without an answer after which a store is down, and not busy. Redis says so itself within two."""
 
 Late: TypeAlias = Callable[[Reservation | None], None]
 """Gets what a call has reserved that began before; None: nothing, for want of room or of a store."""
@@ -35,7 +39,9 @@ class TimedStore:
         self._store = store
         self._estimates = BucketEstimates()
         self._late: asyncio.Future[Verdict] | None = None
-        """What was not answered in time: until it is, nobody else waits."""
+        """What was not answered in time: until it is, nobody else waits for so long."""
+        self._down_at = 0.0
+        """When that has taken too long for a store that is busy (time.monotonic)."""
 
     async def reserve(self, charges: Sequence[Charge], seconds: float, late: Late | None) -> Verdict | None:
         """What the store says; None: it is busy, and the call may go on.
@@ -58,27 +64,30 @@ class TimedStore:
             return asked
         if not patient or not await self._is_answered(charges, asked, seconds):
             if patient:
-                self._late = asked
+                self._late, self._down_at = asked, time.monotonic() + MAX_BUSY
             if late is None:
                 asked.add_done_callback(partial(self._answered_nobody, charges))
                 raise _no_answer(seconds)
             # One that has never answered says nothing about its buckets.
-            if not self._store.answers or self._estimates.have_room(charges):
+            if (
+                not self._store.answers
+                or self._estimates.have_room(charges)
+                or not await self._is_answered(charges, asked, self._down_at - time.monotonic())
+            ):
                 self._estimates.expect(charges)
                 asked.add_done_callback(partial(self._answered_late, charges, late))
                 return None
-            await self._is_answered(charges, asked, None)
         verdict = asked.result()
         self._estimates.note(charges, verdict)
         return verdict
 
     async def _is_answered(
-        self, charges: Sequence[Charge], asked: asyncio.Future[Verdict], seconds: float | None
+        self, charges: Sequence[Charge], asked: asyncio.Future[Verdict], seconds: float
     ) -> bool:
-        """Whether the store answers, or fails, within so many seconds; None: it does, sooner or later."""
+        """Whether the store answers, or fails, within so many seconds."""
         try:
             # A timer costs nothing beside a store that is asked over a network or in a thread.
-            done, _ = await asyncio.wait([asked], timeout=seconds)
+            done, _ = await asyncio.wait([asked], timeout=max(0.0, seconds))
         except asyncio.CancelledError:
             asked.add_done_callback(partial(self._answered_nobody, charges))
             raise

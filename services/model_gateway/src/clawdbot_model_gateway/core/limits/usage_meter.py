@@ -86,16 +86,20 @@ class UsageMeter:
             UsageUnavailable: it could not be written; the next flush tries again.
         """
         async with self._flushing:
-            if not self._batch_name:
-                running = self._running.take()
-                if not self._counted and running is None:
-                    return
-                self._batch, self._counted = self._counted, {}
-                self._batch_running = running
-                self._batch_name = secrets.token_hex(8)
-                self._metrics.count_usage(self._batch)
-            await self._ledger.add(self._batch_name, self._batch, self._batch_running)
-            self._batch_name = ""
+            if self._batch_name:
+                await self._write()
+            running = self._running.take()
+            if not self._counted and running is None:
+                return
+            self._batch, self._counted = self._counted, {}
+            self._batch_running = running
+            self._batch_name = secrets.token_hex(8)
+            self._metrics.count_usage(self._batch)
+            await self._write()
+
+    async def _write(self) -> None:
+        await self._ledger.add(self._batch_name, self._batch, self._batch_running)
+        self._batch_name = ""
 
     def _so_far(self, caller: Caller, attempts: RequestAttempts) -> Table:
         """What a call would have used if it was broken off now."""

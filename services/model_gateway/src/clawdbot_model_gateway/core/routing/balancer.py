@@ -41,7 +41,7 @@ class Balancer:
     ) -> list[Target]:
         """The order in which to try targets: the regular ones as balanced, then the fallbacks as listed.
 
-        Those whose backend is not available come last, the one that will be first before the others.
+        Those whose backend is not available come last, in the order in which they probably will be again.
 
         Args:
             targets: the targets of one alias.
@@ -56,7 +56,8 @@ class Balancer:
             regular = self._order_regular(regular, balance, request, draw)
         ordered = [*regular, *(each for each in available if each.fallback)]
         if len(ordered) < len(targets):
-            others = [each for each in targets if not backends[each.backend].available]
+            # Not asked again: one that has become available meanwhile would be in neither list.
+            others = [each for each in targets if each not in available]
             ordered += sorted(others, key=lambda each: backends[each.backend].unavailable_seconds)
         return ordered
 

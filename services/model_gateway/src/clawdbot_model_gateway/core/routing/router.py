@@ -101,7 +101,7 @@ class Router:
         name, policy = request.model, self._configured.policy
         # Embed has no messages: what it asks for is not a reply.
         if policy.rules is not None and request.messages:
-            chosen = await policy.rules.choose(request, current_caller().tenant)
+            chosen = policy.rules.model_for(request, current_caller().tenant)
             if chosen:
                 name = chosen
                 annotate(routed_to=name)

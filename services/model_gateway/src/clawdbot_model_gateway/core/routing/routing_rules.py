@@ -1,26 +1,21 @@
 """Rules that send requests to another model, by conditions in CEL.
 
 A condition is checked when it is compiled, and costs bounded time and memory: the library bounds the rounds
-of all its loops together, and what a round can cost is bounded here. The event loop does not wait for what
-takes long all the same, such as loops over a long conversation: that has a thread.
+of all its loops together, and what a round can cost is bounded here. That matters to all calls: the library
+holds the GIL while it evaluates a condition, so that a thread would not spare them the wait.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
-import sys
 import time
 from collections.abc import Sequence
-from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import structlog
 from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, but no py.typed
 from clawdbot.model_gateway.v1.generation_pb2 import DESCRIPTOR, GenerateRequest
-from clawdbot_servicekit.daemon_thread import in_daemon_thread
 from clawdbot_servicekit.log_content import Content
 
 from clawdbot_model_gateway.core.routing.cel_words import cause, constant_patterns, explanation, plain_type
@@ -33,11 +28,8 @@ MAX_JOINS: Final = 4
 """Places in a condition that make new texts or lists out of others. Each makes a copy."""
 MAX_PATTERN_SECONDS: Final = 0.001
 """Processor time of a pattern on an empty text. It is compiled for each text: common ones take 0.02 ms."""
-LOOP_BYTES: Final = 1024
-PATTERN_BYTES: Final = 65_536
-"""Sizes of a request above which rules with loops, or else with patterns, have a thread."""
-MAX_THREADS: Final = 2
-"""Requests that have one at the same time."""
+MAX_LOOP_PATTERN_SECONDS: Final = 0.0002
+"""The same in a condition that loops: each round compiles it once more."""
 _LOOP: Final = b"@result"
 """In a compiled condition: the variable of a loop's result."""
 _JOINS: Final = (b"add_string", b"add_bytes", b"add_list", b"string_to_bytes", b"bytes_to_string")
@@ -62,8 +54,6 @@ class Rule:
     text: str
     model: str
     """An alias, or a target."""
-    max_bytes: int
-    """Size of a request up to which the condition takes a millisecond at most, or about that."""
 
 
 class RoutingRules:
@@ -78,25 +68,8 @@ class RoutingRules:
 
     def __init__(self, rules: Sequence[tuple[str, str]]) -> None:
         self._environment = _environment()
-        self._rules = [_rule(self._environment, text, model) for text, model in rules]
+        self._rules = [Rule(_compiled(self._environment, text), text, model) for text, model in rules]
         self._fields = {found[1] for text, _ in rules for found in _FIELD.finditer(text)}
-        self._max_bytes = min((each.max_bytes for each in self._rules), default=sys.maxsize)
-        """Size of a request up to which the event loop may wait for the rules."""
-        self._threads = asyncio.Semaphore(MAX_THREADS)
-
-    async def choose(self, request: GenerateRequest, tenant: str) -> str:
-        """As `model_for`, without keeping the event loop for long."""
-        if request.ByteSize() <= self._max_bytes:
-            return self.model_for(request, tenant)
-        await self._threads.acquire()
-        try:
-            chosen = in_daemon_thread(partial(copy_context().run, self.model_for, request, tenant))
-        except RuntimeError:  # no more threads
-            self._threads.release()
-            raise
-        # A thread cannot be stopped: who leaves does not make room for another one.
-        chosen.add_done_callback(lambda _: self._threads.release())
-        return await asyncio.shield(chosen)
 
     def model_for(self, request: GenerateRequest, tenant: str) -> str:
         """The model of the first rule that holds; empty where none does."""
@@ -150,20 +123,6 @@ def _environment() -> Any:
     return cel.NewEnv(DESCRIPTOR.pool, variables=types, container=DESCRIPTOR.package)
 
 
-def _rule(environment: Any, text: str, model: str) -> Rule:
-    condition = _compiled(environment, text)
-    compiled = condition.serialize()
-    calls, constant = len(_MATCHES.findall(text)), len([*constant_patterns(text)])
-    max_bytes = sys.maxsize
-    if calls > constant or (calls and _LOOP in compiled):
-        max_bytes = 0  # a pattern may be the caller's, or is compiled in each round
-    elif _LOOP in compiled:
-        max_bytes = LOOP_BYTES
-    elif calls:
-        max_bytes = PATTERN_BYTES
-    return Rule(condition, text, model, max_bytes)
-
-
 def _compiled(environment: Any, text: str) -> Any:
     if len(text) > MAX_LENGTH:
         raise InvalidCondition(f"has {len(text)} characters; at most {MAX_LENGTH} are allowed")
@@ -179,18 +138,22 @@ def _compiled(environment: Any, text: str) -> Any:
             f"expected a condition, which is true or false; this is {plain_type(kind.name())}"
         )
     compiled = condition.serialize()
+    loops = _LOOP in compiled
     joins = sum(map(compiled.count, _JOINS))
-    allowed = 0 if _LOOP in compiled else MAX_JOINS
+    allowed = 0 if loops else MAX_JOINS
     if joins > allowed:
-        where = "in a condition that loops" if not allowed else f"more than {allowed} times"
+        where = "in a condition that loops" if loops else f"more than {allowed} times"
         raise InvalidCondition(f"texts and lists cannot be joined or converted {where}: each makes a copy")
-    _check_patterns(environment, text)
+    patterns = [*constant_patterns(text)]
+    if loops and len(_MATCHES.findall(text)) > len(patterns):
+        raise InvalidCondition("the pattern of a matches() in a condition that loops must be written in it")
+    _check_patterns(environment, patterns, MAX_LOOP_PATTERN_SECONDS if loops else MAX_PATTERN_SECONDS)
     return condition
 
 
-def _check_patterns(environment: Any, text: str) -> None:
+def _check_patterns(environment: Any, patterns: Sequence[str], max_seconds: float) -> None:
     """An invalid pattern that is written in the condition would only be found by the first request."""
-    for pattern in constant_patterns(text):
+    for pattern in patterns:
         # By the library itself: its regular expressions are not those of Python.
         search = environment.compile(f'"".matches({pattern})')
         # More than once, as the processor may have been slow.
@@ -198,11 +161,11 @@ def _check_patterns(environment: Any, text: str) -> None:
             began = time.thread_time()
             found = search.eval(environment.Activation({})).value()
             took = time.thread_time() - began
-            if took <= MAX_PATTERN_SECONDS:
+            if took <= max_seconds:
                 break
         if not isinstance(found, bool):
             what = str(found).rpartition("regular expression: ")[2].rpartition(": ")[0]
             raise InvalidCondition(f"{pattern} is not a regular expression{': ' if what else ''}{what}")
-        if took > MAX_PATTERN_SECONDS:
-            large = f"{pattern} is too large: it takes {took * 1000:.0f} ms for each text; repeat less"
+        if took > max_seconds:
+            large = f"{pattern} is too large: it takes {took * 1000:.1f} ms for each text; repeat less"
             raise InvalidCondition(large)

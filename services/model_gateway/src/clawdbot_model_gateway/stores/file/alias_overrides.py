@@ -103,7 +103,9 @@ class FileAliasOverrideStore(AliasOverrideStore):
                 if change.request_id:
                     state["changes"][change.request_id] = [_from_spec(each) for each in previous]
                 state["changes"] = dict([*state["changes"].items()][-MAX_REMEMBERED_CHANGES:])
-                state["version"] = int.from_bytes(os.pread(counter, COUNTER_BYTES, 0)) + 1
+                # Above both, so that the latest state is not written over where the counter was lost.
+                counted = int.from_bytes(os.pread(counter, COUNTER_BYTES, 0))
+                state["version"] = max(counted, state["version"]) + 1
                 _overwrite(self._path(state["version"]), orjson.dumps(state))
                 os.pwrite(counter, state["version"].to_bytes(COUNTER_BYTES), 0)
                 return previous
