@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import pytest
 from clawdbot.common.v1.tool_pb2 import ToolSpec
+from clawdbot_model_gateway.formats.vendor_profile import VENDOR_PROFILES
 
+from tests.support.chat_requests import encode
 from tests.support.generate_requests import asks
 from tests.support.wires import RPCS, WIRES, answer, replies_to, served
 
@@ -67,6 +69,19 @@ async def test_a_combination_at_the_top_becomes_one_object(tmp_path, wire, rpc, 
     assert (sent["type"], sent["properties"], sent.get("required", [])) == ("object", properties, required)
     assert REFUSED.isdisjoint(sent)
     assert all(keyword in sent["description"] for keyword in REFUSED & schema.keys())
+
+
+@pytest.mark.parametrize("vendor", ["openai", "azure"])
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_it_does_over_openais_chat_completions_too(vendor, name):
+    schema, properties, required = SCHEMAS[name]
+    pay = ToolSpec(name="pay", description="Pays.")
+    pay.input_schema.update(schema)
+    wire, warnings = encode(asks(tools=[pay], strict=True), VENDOR_PROFILES[vendor])
+    sent = wire["tools"][0]["function"]["parameters"]
+    assert not warnings
+    assert (sent["type"], sent["properties"], sent.get("required", [])) == ("object", properties, required)
+    assert REFUSED.isdisjoint(sent)
 
 
 MALFORMED: Final = [

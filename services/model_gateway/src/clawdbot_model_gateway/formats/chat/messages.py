@@ -26,7 +26,7 @@ from clawdbot.common.v1.message_pb2 import (
 
 from clawdbot_model_gateway.formats.chat.reasoning_details import unwrap
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import is_blank
+from clawdbot_model_gateway.formats.conversation import EMPTY_RESULTS, is_blank
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import arguments_text, structured_text
@@ -194,21 +194,19 @@ class MessageEncoder:
             kind = part.WhichOneof("content") or ""
             media = _MEDIA_ENCODERS[kind](part) if kind in _MEDIA_ENCODERS else None
             if kind == "text":
-                texts.append(part.text)
+                texts += [] if is_blank(part.text) else [part.text]
             elif media is not None:
                 caption = MEDIA_CAPTION.format(name=result.name or "a tool", call=result.call_id)
                 self._returned += [{"type": "text", "text": caption}, media]
             else:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
-        text = "\n".join(texts)
-        text = "" if is_blank(text) else text
-        text = text or structured_text(result)
+        text = "\n".join(texts) or structured_text(result)
         if not text and len(self._returned) > before:
             text = SHOWN_BELOW
         return {
             "role": "tool",
             "tool_call_id": self._call_id(result.call_id),
-            "content": text or _EMPTY_RESULTS[result.is_error],
+            "content": text or EMPTY_RESULTS[result.is_error],
         }
 
     def _with_name(self, wire: JsonObject, index: int, message: Message) -> JsonObject:
@@ -260,8 +258,6 @@ CALL_ID_LENGTH: Final = 9
 MEDIA_CAPTION: Final = "Returned by {name} (call {call}):"
 """Precedes an image or document that a tool returned."""
 SHOWN_BELOW: Final = "(shown below)"
-_EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
-"""Whether the tool failed → text of an empty result: some servers refuse an empty tool message."""
 
 
 def _reasoning_paths(path: str, message: Message) -> list[str]:
@@ -274,7 +270,8 @@ def _details(message: Message) -> list[Any]:
 
 
 def _image(part: Part) -> JsonObject | None:
-    return {"type": "image_url", "image_url": {"url": part.image.uri or _data_url(part.image)}}
+    image = inlined(part.image)
+    return {"type": "image_url", "image_url": {"url": image.uri or _data_url(image)}}
 
 
 def _audio(part: Part) -> JsonObject | None:
