@@ -125,6 +125,8 @@ def test_a_conversation_that_is_too_long_is_recognized_in_each_wording(vendor, m
         ("Request exceeds the maximum number of tools (128)", 400, None),
         ("Invalid input: 90000 for max_tokens, the limit is 8192", 400, None),
         ("Invalid input: max_completion_tokens 90000 is over the limit of 8192", 400, None),
+        ("messages: one image has 9000 pixels, the limit is 8000", 400, None),
+        ("The input has 3000 items, max 2048", 400, None),
         ("the server had an error while processing your request", 500, BackendFailed),
     ],
 )
@@ -277,6 +279,8 @@ GROQ = "Request too large for model `llama` in organization `org_1` on tokens pe
         ("This request (42084 tokens) is larger than your rate limit of 6000 a minute", 429, LimitTooSmall),
         ("Request exceeds the TPM limit: 42084 > 6000", 429, LimitTooSmall),
         ("Your request of 420 tokens exceeds what is left of your rate limit of 6000", 429, RateLimited),
+        ("Rate limit 10000: your request of 4000 tokens is more than the 3000 that remain", 429, RateLimited),
+        ("Rate limit: request 1234567 exceeded the limit of 500 requests per minute", 429, RateLimited),
         (
             "Rate limit reached (TPM): Limit 30000, Used 73124, Requested 1877. Please try again",
             429,
