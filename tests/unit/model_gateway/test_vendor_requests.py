@@ -20,6 +20,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     JsonFormat,
     JsonSchemaFormat,
     ResponseFormat,
+    ToolChoice,
 )
 from clawdbot_model_gateway.formats.chat.request import RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.vendor_profile import VENDOR_PROFILES, VendorProfile
@@ -90,6 +91,16 @@ def test_a_field_has_one_warning_whatever_sets_it():
 
 
 # What single vendors refuse
+
+
+@pytest.mark.parametrize("vendor", ["zhipu", "minimax"])
+def test_a_vendor_that_cannot_be_told_not_to_call_tools_gets_none(vendor):
+    none = ToolChoice(mode=ToolChoice.MODE_NONE)
+    request = asks("When?", called(), answered(), tools=[tool("clock.now")], tool_choice=none, strict=True)
+    wire, warnings = encode(request, VENDOR_PROFILES[vendor], "glm-5")
+    assert wire.keys().isdisjoint({"tools", "tool_choice"})
+    assert warnings == []
+
 
 SAMPLING = {"temperature": 0.5, "top_p": 0.9, "stop": ["x"], "presence_penalty": 1.0, "max_tokens": 9}
 

@@ -152,9 +152,7 @@ class RequestEncoder:
             body["messages"][-1]["prefix"] = True
         if request.HasField("sampling"):
             refused += self._add_sampling(request, supported, body, None if thinking_off else effort)
-        if request.tools:
-            body["tools"] = [orjson.Fragment(self._tool(tool, names)) for tool in request.tools]
-            self._add_tool_choice(request.tool_choice, names, body)
+        obeyed = self._add_tools(request, names, body) if request.tools else frozenset()
         if request.HasField("response_format"):
             self._add_response_format(request.response_format, body)
         if request.HasField("provider_options"):
@@ -164,7 +162,7 @@ class RequestEncoder:
             body["stream"] = True
             if self._profile.stream_usage:
                 body["stream_options"] = {"include_usage": True}
-        warnings = warnings_for(request, supported, self._provider)
+        warnings = warnings_for(request, supported | obeyed, self._provider)
         warnings += least_effort_warnings(request, effort, model, self._provider)
         refused += messages.unsupported
         if refused:
@@ -262,6 +260,15 @@ class RequestEncoder:
                 self._tools.clear()
             self._tools[key] = encoded
         return encoded
+
+    def _add_tools(self, request: GenerateRequest, names: ToolNames, body: JsonObject) -> frozenset[str]:
+        """Returns the paths of what the request gets without a field for it."""
+        if request.tool_choice.mode == ToolChoice.MODE_NONE and "tool_choice" not in self._supported:
+            # Without tools in the request the model can call none.
+            return frozenset({"tool_choice"})
+        body["tools"] = [orjson.Fragment(self._tool(tool, names)) for tool in request.tools]
+        self._add_tool_choice(request.tool_choice, names, body)
+        return frozenset()
 
     def _add_tool_choice(self, choice: ToolChoice, names: ToolNames, body: JsonObject) -> None:
         wire = _TOOL_CHOICES.get(choice.mode)
