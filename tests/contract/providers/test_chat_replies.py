@@ -180,6 +180,12 @@ async def test_an_empty_reply_beside_an_error_is_that_error(tmp_path, rpc, recor
         assert (await client.fault(asks(), rpc)).reason == reason
 
 
+@pytest.mark.parametrize("said", [{"message": "OK"}, {"detail": "x", "code": 200}, {"error": "None"}])
+async def test_words_beside_an_empty_reply_are_no_error_without_a_code(tmp_path, said):
+    reply = await reply_to(tmp_path, "generate", whole({**completion({"content": ""}), **said}))
+    assert (text(reply), finish(reply)) == ("", "STOP")
+
+
 @pytest.mark.parametrize("said", [{"error": "none"}, {"error": {"code": 0, "message": "success"}}])
 async def test_an_error_that_says_that_there_is_none_is_none(tmp_path, said):
     assert text(await reply_to(tmp_path, "generate", whole({**completion(), **said}))) == "Good evening."

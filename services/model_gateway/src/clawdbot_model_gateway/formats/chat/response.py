@@ -26,7 +26,7 @@ from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, dump_exactly
 from clawdbot_model_gateway.http import ErrorMapper
-from clawdbot_model_gateway.http.error_payloads import is_certain_error, is_error, reports_error
+from clawdbot_model_gateway.http.error_payloads import is_certain_error, is_coded_error, reports_error
 
 REASONING: Final = ("reasoning_content", "reasoning", "thinking", "reasoning_text")
 """The field's name: of DeepSeek and older vLLM, of newer vLLM and OpenRouter, Ollama's, of Copilot."""
@@ -82,7 +82,7 @@ class ResponseDecoder(ReplyDecoder):
         self._start(chunk.get("model"), out)
         for choice in choices:
             self._decode_choice(choice, _reason(choice), out)
-        if self.finish_reason and not self.has_content and is_error(chunk):
+        if self.finish_reason and not self.has_content and is_coded_error(chunk):
             # MiniMax's, beside a choice that says "stop".
             raise self._errors.from_payload(chunk)
 
