@@ -33,19 +33,19 @@ LEAST_EFFORTS: Final = (
 told."""
 
 
-def effort_of(request: GenerateRequest, model: str, *, has_least: bool) -> str | None:
+def effort_of(request: GenerateRequest, model: str, *, some_always_reason: bool) -> str | None:
     """The effort to ask a model for; None if the request does not say.
 
     Args:
         request: the request.
         model: the vendor's name of the model.
-        has_least: whether it is a reasoning model of OpenAI's, some of which always reason.
+        some_always_reason: whether the model is one of a kind of which some do, as OpenAI's that reason.
     """
     asked = request.sampling.reasoning_effort
     if asked == REASONING_EFFORT_UNSPECIFIED:
         return None
     effort = EFFORTS.get(asked, "medium")
-    if effort != NO_EFFORT or not has_least:
+    if effort != NO_EFFORT or not some_always_reason:
         return effort
     name = model.rpartition("/")[2]
     return next((least for names, least in LEAST_EFFORTS if names.match(name)), effort)

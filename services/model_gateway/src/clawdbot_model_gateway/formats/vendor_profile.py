@@ -61,7 +61,7 @@ class VendorProfile:
     """Pattern of the names of the models that reason; empty: none of them refuses anything."""
     effort_for_others: bool = True
     """Whether a model that does not reason ignores an effort, and does not refuse it."""
-    least_efforts: bool = False
+    some_always_reason: bool = False
     """Whether some of those models cannot be told not to reason (efforts.py)."""
     refused_when_reasoning: AbstractSet[str] = frozenset()
     """Paths of fields that those models refuse, unless the request turns reasoning off."""
@@ -83,7 +83,7 @@ _OPENAI: Final = VendorProfile(
     max_stops=4,
     strict_schemas=True,
     flat_tool_schemas=True,
-    least_efforts=True,
+    some_always_reason=True,
     # https://platform.openai.com/docs/guides/latest-model#parameter-compatibility
     reasoning_models=r"(^|[/:])(o\d\b|gpt-([5-9]|\d\d)|codex)(?!.*-chat)",
     refused_when_reasoning=frozenset(

@@ -205,7 +205,8 @@ WORDINGS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
     # Before the filter's, since they speak of its policies: the account is out, and not the conversation.
     (
         re.compile(
-            r"\b(account|organi[sz]ation|project)\b.{0,40}\b(banned|deactivated|disabled|must be verified)\b"
+            r"\b(account|organi[sz]ation|project)\b(.{0,40}\b(is|was|be|been)( \w+)?)?"
+            r" (banned|deactivated|disabled|verified)\b"
             r"|\byou( have|.ve) been banned\b|\byour? (access|account)\b.{0,20}\bterminated\b"
         ),
         BackendAuth,

@@ -137,7 +137,7 @@ class RequestEncoder:
         unsigned = SKIP_VALIDATION if self._profile.thought_signatures and profile_of(model).gemini_3 else ""
         messages = MessageEncoder(names, self._profile, unsigned, has_tools=bool(request.tools))
         reasons = bool(self._reasoning_models.search(model))
-        effort = effort_of(request, model, has_least=reasons and self._profile.least_efforts)
+        effort = effort_of(request, model, some_always_reason=reasons and self._profile.some_always_reason)
         supported = self._supported_by(effort, reasons=reasons)
         thinking_off = self._thinking_off(request) if reasons else {}
         body: JsonObject = {"model": model, **self._default_fields(supported), **thinking_off}

@@ -150,7 +150,7 @@ class RequestEncoder:
         reasons = self._reasons(model)
         if reasons:
             body["include"] = ["reasoning.encrypted_content"]
-        effort = effort_of(request, model, has_least=reasons)
+        effort = effort_of(request, model, some_always_reason=reasons)
         supported = SUPPORTED_FIELDS - self._profile.unsupported - _refused(effort, reasons=reasons)
         self._add_reasoning(effort, supported, body, reasons=reasons)
         self._add_sampling(request, supported, body)
