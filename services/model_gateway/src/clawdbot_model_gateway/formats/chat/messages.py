@@ -16,8 +16,6 @@ from clawdbot.common.v1.message_pb2 import (
     ROLE_SYSTEM,
     ROLE_TOOL,
     ROLE_USER,
-    Document,
-    Media,
     Message,
     Part,
     ToolCall,
@@ -27,7 +25,7 @@ from clawdbot.common.v1.message_pb2 import (
 from clawdbot_model_gateway.formats.chat.reasoning_details import unwrap
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import EMPTY_RESULTS, is_blank
-from clawdbot_model_gateway.formats.data_urls import inlined
+from clawdbot_model_gateway.formats.data_urls import data_url, inlined
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import arguments_text, structured_text
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
@@ -271,7 +269,7 @@ def _details(message: Message) -> list[Any]:
 
 def _image(part: Part) -> JsonObject | None:
     image = inlined(part.image)
-    return {"type": "image_url", "image_url": {"url": image.uri or _data_url(image)}}
+    return {"type": "image_url", "image_url": {"url": image.uri or data_url(image)}}
 
 
 def _audio(part: Part) -> JsonObject | None:
@@ -279,7 +277,10 @@ def _audio(part: Part) -> JsonObject | None:
     audio_format = AUDIO_FORMATS.get(audio.media_type)
     if audio_format is None or not audio.data:
         return None
-    return {"type": "input_audio", "input_audio": {"data": _base64(audio.data), "format": audio_format}}
+    return {
+        "type": "input_audio",
+        "input_audio": {"data": base64.b64encode(audio.data).decode(), "format": audio_format},
+    }
 
 
 def _document(part: Part) -> JsonObject | None:
@@ -287,7 +288,7 @@ def _document(part: Part) -> JsonObject | None:
     if not document.data:
         return None
     name = document.title or "document"
-    return {"type": "file", "file": {"filename": name, "file_data": _data_url(document)}}
+    return {"type": "file", "file": {"filename": name, "file_data": data_url(document)}}
 
 
 _MEDIA_ENCODERS: Final[dict[str, Callable[[Part], JsonObject | None]]] = {
@@ -295,11 +296,3 @@ _MEDIA_ENCODERS: Final[dict[str, Callable[[Part], JsonObject | None]]] = {
     "audio": _audio,
     "document": _document,
 }
-
-
-def _data_url(media: Media | Document) -> str:
-    return f"data:{media.media_type};base64,{_base64(media.data)}"
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
