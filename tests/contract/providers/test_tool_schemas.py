@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import pytest
@@ -82,6 +83,19 @@ def test_it_does_over_openais_chat_completions_too(vendor, name):
     assert not warnings
     assert (sent["type"], sent["properties"], sent.get("required", [])) == ("object", properties, required)
     assert REFUSED.isdisjoint(sent)
+
+
+@pytest.mark.parametrize("vendor", ["openai", "groq"])
+@pytest.mark.parametrize("top", ["anyOf", "title"])
+def test_equal_schemas_are_sent_as_the_same_bytes_whatever_the_order_of_their_keys(vendor, top):
+    sent = set()
+    for names in ("abc", "cba"):
+        pay = ToolSpec(name="pay")
+        properties = dict.fromkeys(names, TEXT)
+        pay.input_schema.update({top: [{"properties": properties}] if top == "anyOf" else "Pay"})
+        pay.input_schema.update({"properties": properties})
+        sent.add(json.dumps(encode(asks(tools=[pay]), VENDOR_PROFILES[vendor])[0]["tools"]))
+    assert len(sent) == 1
 
 
 MALFORMED: Final = [
