@@ -154,7 +154,8 @@ def test_others_are_told_not_to_reason_in_these_words(vendor, model):
 
 
 @pytest.mark.parametrize(
-    "model", ["gpt-4o", "gpt-4.1-mini", "gpt-5-chat-latest", "gpt-3.5-turbo", "foo1", "my-deployment"]
+    "model",
+    ["gpt-4o", "gpt-4.1-mini", "gpt-5-chat-latest", "gpt-3.5-turbo", "gpt-35-turbo", "foo1", "my-deployment"],
 )
 def test_other_models_get_all_sampling(model):
     assert encode(asks(sampling=SAMPLING), VENDOR_PROFILES["azure"], model)[1] == []

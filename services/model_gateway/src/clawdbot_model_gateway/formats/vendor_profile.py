@@ -85,7 +85,8 @@ _OPENAI: Final = VendorProfile(
     flat_tool_schemas=True,
     some_always_reason=True,
     # https://platform.openai.com/docs/guides/latest-model#parameter-compatibility
-    reasoning_models=r"(^|[/:])(o\d\b|gpt-([5-9]|\d\d)|codex)(?!.*-chat)",
+    # Not gpt-35-turbo, as GPT-3.5 is called on Azure.
+    reasoning_models=r"(^|[/:])(o\d\b|gpt-([5-9]|(?!35)\d\d)|codex)(?!.*-chat)",
     refused_when_reasoning=frozenset(
         f"sampling.{name}"
         for name in ("temperature", "top_p", "stop", "presence_penalty", "frequency_penalty")
