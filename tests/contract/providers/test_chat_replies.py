@@ -130,6 +130,7 @@ async def test_text_that_grows_from_piece_to_piece_is_there_once(tmp_path, field
         ["1", "10", "1"],
         [" ", "  ", "x"],
         ["\n", "\n\n"],
+        ["  ", "    ", "        return x", "\n"],
         ["Good", "Good", " day"],
         ["a", "aa", "b"],
         [LONG, LONG],

@@ -78,5 +78,6 @@ class Pieces:
         if not held and len(piece) > len(first) and piece.startswith(first):
             self._held = piece
             return ""
-        self._settled, self._grows = True, bool(held) and piece.startswith(held)
+        # Code may begin with white space in pieces that become longer.
+        self._settled, self._grows = True, bool(held.strip()) and piece.startswith(held)
         return piece[len(first) :] if self._grows else held + piece
