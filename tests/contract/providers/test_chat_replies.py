@@ -130,6 +130,7 @@ async def test_text_that_grows_from_piece_to_piece_is_there_once(tmp_path, field
         ["1", "10", "1"],
         [" ", "  ", "x"],
         ["\n", "\n\n"],
+        ["  ", "    ", "        return x", "\n"],
         ["Good", "Good", " day"],
         ["a", "aa", "b"],
         [LONG, LONG],
@@ -178,6 +179,12 @@ async def test_an_empty_reply_beside_an_error_is_that_error(tmp_path, rpc, recor
     async with served(tmp_path, CHAT) as (backend, client):
         backend.will(answer)
         assert (await client.fault(asks(), rpc)).reason == reason
+
+
+@pytest.mark.parametrize("said", [{"message": "OK"}, {"detail": "x", "code": 200}, {"error": "None"}])
+async def test_words_beside_an_empty_reply_are_no_error_without_a_code(tmp_path, said):
+    reply = await reply_to(tmp_path, "generate", whole({**completion({"content": ""}), **said}))
+    assert (text(reply), finish(reply)) == ("", "STOP")
 
 
 @pytest.mark.parametrize("said", [{"error": "none"}, {"error": {"code": 0, "message": "success"}}])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import pytest
 from clawdbot.common.v1.tool_pb2 import ToolSpec
+from clawdbot_model_gateway.formats.vendor_profile import VENDOR_PROFILES
 
+from tests.support.chat_requests import encode
 from tests.support.generate_requests import asks
 from tests.support.wires import RPCS, WIRES, answer, replies_to, served
 
@@ -67,6 +70,32 @@ async def test_a_combination_at_the_top_becomes_one_object(tmp_path, wire, rpc, 
     assert (sent["type"], sent["properties"], sent.get("required", [])) == ("object", properties, required)
     assert REFUSED.isdisjoint(sent)
     assert all(keyword in sent["description"] for keyword in REFUSED & schema.keys())
+
+
+@pytest.mark.parametrize("vendor", ["openai", "azure"])
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_it_does_over_openais_chat_completions_too(vendor, name):
+    schema, properties, required = SCHEMAS[name]
+    pay = ToolSpec(name="pay", description="Pays.")
+    pay.input_schema.update(schema)
+    wire, warnings = encode(asks(tools=[pay], strict=True), VENDOR_PROFILES[vendor])
+    sent = wire["tools"][0]["function"]["parameters"]
+    assert not warnings
+    assert (sent["type"], sent["properties"], sent.get("required", [])) == ("object", properties, required)
+    assert REFUSED.isdisjoint(sent)
+
+
+@pytest.mark.parametrize("vendor", ["openai", "groq"])
+@pytest.mark.parametrize("top", ["anyOf", "title"])
+def test_equal_schemas_are_sent_as_the_same_bytes_whatever_the_order_of_their_keys(vendor, top):
+    sent = set()
+    for names in ("abc", "cba"):
+        pay = ToolSpec(name="pay")
+        properties = dict.fromkeys(names, TEXT)
+        pay.input_schema.update({top: [{"properties": properties}] if top == "anyOf" else "Pay"})
+        pay.input_schema.update({"properties": properties})
+        sent.add(json.dumps(encode(asks(tools=[pay]), VENDOR_PROFILES[vendor])[0]["tools"]))
+    assert len(sent) == 1
 
 
 MALFORMED: Final = [

@@ -100,6 +100,30 @@ def test_a_message_may_grow_from_chunk_to_chunk(growing, finish):
     assert (thoughts_in(events), text_of(events), finish_of(events)) == ("Hm", "Hi you, there", "stop")
 
 
+@pytest.mark.parametrize(
+    ("thoughts", "whole"),
+    [(["We need", "We need a clock"], "We need a clock"), (["\n", "\n\nOkay"], "\n\n\nOkay")],
+)
+@pytest.mark.parametrize("repeated", [False, True])
+def test_thoughts_in_two_pieces_come_before_the_answer(thoughts, whole, repeated):
+    again = {"reasoning_content": thoughts[-1]} if repeated and thoughts[-1] == whole else {}
+    answer = [chunk({**again, "content": each}) for each in ("It is", " noon.")]
+    events = reply_to(*(chunk({"reasoning_content": each}) for each in thoughts), *answer, chunk({}, "stop"))
+    kinds = [each.WhichOneof("event") for each in events]
+    assert (thoughts_in(events), text_of(events)) == (whole, "It is noon.")
+    assert "reasoning_delta" not in kinds[kinds.index("text_delta") :]
+
+
+def test_text_in_two_pieces_comes_before_a_call():
+    said = [chunk({"content": each}) for each in ("Let me", "Let me look")]
+    events = reply_to(
+        *said, chunk({"tool_calls": [call(0, "c1", "clock.now", "{}")]}), chunk({}, "tool_calls")
+    )
+    kinds = [each.WhichOneof("event") for each in events]
+    assert (text_of(events), calls_in(events)) == ("Let me look", [("clock.now", {})])
+    assert "text_delta" not in kinds[kinds.index("tool_call_started") :]
+
+
 def test_thoughts_and_calls_of_a_message_may_grow_too():
     growing = [
         {"reasoning_content": "Hm"},

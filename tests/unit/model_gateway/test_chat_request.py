@@ -209,6 +209,7 @@ def test_each_result_is_a_message():
 def test_a_result_without_text_is_its_data_or_says_that_it_is_empty():
     data = ToolResult(call_id="c1")
     data.structured.update({"ref": "T-1"})
+    data.content.add(text=" ")
     results = [data, ToolResult(call_id="c2"), ToolResult(call_id="c3", is_error=True)]
     answers = Message(role=ROLE_TOOL, parts=[Part(tool_result=each) for each in results])
     wire = body(asks(calling("c1", "c2", "c3"), answers))["messages"][1:]
@@ -234,6 +235,18 @@ def test_an_image_that_a_tool_returned_follows_all_results_as_a_users_message():
         {"type": "text", "text": "Returned by maps.show (call c1):"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
     ]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Media(data=b"\x89PNG", media_type="IMAGE/X-PNG"),
+        Media(uri="data:image/x-png;charset=x;base64,iVBORw=="),
+    ],
+)
+def test_the_type_of_an_image_is_written_as_vendors_know_it(image):
+    (sent,) = body(asks(Message(role=ROLE_USER, parts=[Part(image=image)])))["messages"]
+    assert sent["content"][0]["image_url"] == {"url": "data:image/png;base64,iVBORw=="}
 
 
 def test_images_audio_and_documents_are_parts():

@@ -160,7 +160,13 @@ def test_tags_that_a_server_leaves_when_it_takes_the_reasoning_out_are_not_shown
         assert "".join(each.text_delta.text for each in out).lstrip() == "Hi <think> there"
 
 
-@pytest.mark.parametrize("text", [" <b>Hi</b>", "<", "  ", "<thin", "Hi</think>", "<think>er", "x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(" <b>Hi</b>", "<", "  ", "<thin", "Hi</think>", "<think>er", "x"),
+        *("<think>What to say?</think> is how it begins.", "<think>a b</think>", "<think>x</think><think>"),
+    ],
+)
 def test_other_text_after_the_reasoning_is_shown_as_it_is(text):
     said, out = ReplyText("auto"), []
     said.add_reasoning("hm", out)

@@ -143,6 +143,14 @@ def test_other_models_are_forced_as_they_are(vendor, model):
     assert set(wire) == {"model", "messages", "tools", "tool_choice"}
 
 
+def test_a_forced_call_that_the_vendor_cannot_be_asked_for_leaves_thinking_alone():
+    choice = ToolChoice(mode=ToolChoice.MODE_REQUIRED)
+    request = asks(tools=[tool("clock.now")], tool_choice=choice)
+    wire, warnings = encode(request, VENDOR_PROFILES["zhipu"], "glm-5")
+    assert set(wire) == {"model", "messages", "tools"}
+    assert warnings == ["tool_choice"]
+
+
 @pytest.mark.parametrize(("vendor", "model", "off"), THINKING_OFF)
 def test_thinking_is_left_alone_where_no_call_is_forced(vendor, model, off):
     for mode in (ToolChoice.MODE_AUTO, ToolChoice.MODE_NONE):

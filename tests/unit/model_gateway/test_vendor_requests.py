@@ -20,6 +20,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     JsonFormat,
     JsonSchemaFormat,
     ResponseFormat,
+    ToolChoice,
 )
 from clawdbot_model_gateway.formats.chat.request import RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.vendor_profile import VENDOR_PROFILES, VendorProfile
@@ -91,6 +92,16 @@ def test_a_field_has_one_warning_whatever_sets_it():
 
 # What single vendors refuse
 
+
+@pytest.mark.parametrize("vendor", ["zhipu", "minimax"])
+def test_a_vendor_that_cannot_be_told_not_to_call_tools_gets_none(vendor):
+    none = ToolChoice(mode=ToolChoice.MODE_NONE)
+    request = asks("When?", called(), answered(), tools=[tool("clock.now")], tool_choice=none, strict=True)
+    wire, warnings = encode(request, VENDOR_PROFILES[vendor], "glm-5")
+    assert wire.keys().isdisjoint({"tools", "tool_choice"})
+    assert warnings == []
+
+
 SAMPLING = {"temperature": 0.5, "top_p": 0.9, "stop": ["x"], "presence_penalty": 1.0, "max_tokens": 9}
 
 
@@ -104,12 +115,47 @@ def test_models_that_reason_get_no_sampling_that_they_refuse(vendor, model):
     assert set(warnings) == {f"sampling.{each}" for each in {*SAMPLING, "frequency_penalty"} - {"max_tokens"}}
     with pytest.raises(InvalidRequest, match="temperature"):
         encode(asks(sampling=SAMPLING, strict=True), VENDOR_PROFILES[vendor], model)
-    effort = {**SAMPLING, "reasoning_effort": REASONING_EFFORT_NONE}
-    assert encode(asks(sampling=effort), VENDOR_PROFILES[vendor], model)[1] == []
+
+
+@pytest.mark.parametrize("vendor", ["openai", "azure"])
+@pytest.mark.parametrize("model", ["gpt-5.1", "gpt-5.6-luna", "openai/gpt-5.2-codex"])
+def test_models_that_are_told_not_to_reason_get_all_sampling(vendor, model):
+    request = asks(sampling={**SAMPLING, "reasoning_effort": REASONING_EFFORT_NONE})
+    wire, warnings = encode(request, VENDOR_PROFILES[vendor], model)
+    assert (wire["reasoning_effort"], wire["temperature"], warnings) == ("none", 0.5, [])
+
+
+@pytest.mark.parametrize("vendor", ["openai", "azure"])
+@pytest.mark.parametrize(
+    ("model", "least"),
+    [
+        *(("o3", "low"), ("o4-mini-2025-04-16", "low"), ("gpt-5-codex", "low"), ("gpt-5-pro", "high")),
+        *(("gpt-5", "minimal"), ("openai/gpt-5-mini", "minimal"), ("ft:gpt-5-nano-2025-08-07:me", "minimal")),
+    ],
+)
+def test_models_that_always_reason_are_asked_for_as_little_as_they_can(vendor, model, least):
+    request = asks(sampling={"reasoning_effort": REASONING_EFFORT_NONE, "temperature": 0.5})
+    wire, warnings = encode(request, VENDOR_PROFILES[vendor], model)
+    assert wire["reasoning_effort"] == least
+    assert "temperature" not in wire
+    assert warnings == ["sampling.temperature", "sampling.reasoning_effort"]
+    request.sampling.ClearField("temperature")
+    request.strict = True
+    with pytest.raises(InvalidRequest, match="as little as it can"):
+        encode(request, VENDOR_PROFILES[vendor], model)
 
 
 @pytest.mark.parametrize(
-    "model", ["gpt-4o", "gpt-4.1-mini", "gpt-5-chat-latest", "gpt-3.5-turbo", "foo1", "my-deployment"]
+    ("vendor", "model"), [("azure", "gpt-5-chat-latest"), ("openrouter", "openai/o3"), ("groq", "gpt-5-x")]
+)
+def test_others_are_told_not_to_reason_in_these_words(vendor, model):
+    request = asks(sampling={"reasoning_effort": REASONING_EFFORT_NONE}, strict=True)
+    assert encode(request, VENDOR_PROFILES[vendor], model)[0]["reasoning_effort"] == "none"
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["gpt-4o", "gpt-4.1-mini", "gpt-5-chat-latest", "gpt-3.5-turbo", "gpt-35-turbo", "foo1", "my-deployment"],
 )
 def test_other_models_get_all_sampling(model):
     assert encode(asks(sampling=SAMPLING), VENDOR_PROFILES["azure"], model)[1] == []

@@ -41,6 +41,11 @@ def inlined(medium: M) -> M:
     return inline
 
 
+def data_url(medium: Media | Document) -> str:
+    """The URL with the medium's data."""
+    return f"data:{medium.media_type};base64,{base64.b64encode(medium.data).decode()}"
+
+
 def _known_type(media_type: str) -> str:
     """The type in lower case: it has none (RFC 2045, 5.1)."""
     lower = media_type.lower()

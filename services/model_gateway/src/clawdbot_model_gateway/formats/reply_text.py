@@ -144,7 +144,7 @@ class ReplyText:
         if self._answers:
             self._stop_watching(out)
         elif self._repeats:
-            self._end_repetition(out)
+            self._show_unless_repeated("".join(self._seen) + self._kept, out)
         elif rest := self._kept.rstrip():
             self._seen.append(rest)
             out.append(events.reasoning_delta(rest))
@@ -153,11 +153,13 @@ class ReplyText:
             out.append(events.text_delta("".join(self._seen)))
             self.found = "auto"
 
-    def _end_repetition(self, out: list[Event]) -> None:
-        """A block that has not ended is text, unless it is what came as reasoning."""
-        block = "".join(self._seen) + self._kept
-        if block.strip() not in "".join(self._thoughts):
-            out.append(events.text_delta(OPEN_TAG + block))
+    def _show_unless_repeated(self, block: str, out: list[Event], tag: str = "") -> bool:
+        """Shows a block, with its last tag, if it is not what came as reasoning. Whether it has shown it."""
+        other = block.strip() not in "".join(self._thoughts)
+        if other:
+            first = next(first for first, last in TAGS.items() if last == self._closing)
+            out.append(events.text_delta(first + block + tag))
+        return other
 
     def _drop_leak(self, out: list[Event]) -> None:
         """Shows the text, without a thought or a last tag at its beginning."""
@@ -222,6 +224,11 @@ class ReplyText:
             if not self._repeats:
                 out.append(events.text_delta(shown) if self._answers else events.reasoning_delta(shown))
         self._kept = rest if tag else reasoning[len(shown) :]
+        if tag and self._repeats and self._show_unless_repeated("".join(self._seen), out, tag):
+            # The answer begins with tags that it is about.
+            self._reasons, self._repeats = False, False
+            self._stop_watching(out)
+            return False
         if tag:
             self._closing, self._opened_in_prompt, self._answers, self._in_block = "", False, False, False
             self._seeks_lone, self._repeats = self._nested, False

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
-import orjson
 from clawdbot.common.v1.tool_pb2 import ToolSpec
-from clawdbot_servicekit.structs import to_json, to_plain
+from clawdbot_servicekit.structs import canonical_json, to_json, to_plain
 
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
 
@@ -28,7 +27,7 @@ def input_schema_json(tool: ToolSpec) -> bytes:
     """The schema as JSON."""
     if all(name in tool.input_schema.fields for name in DEMANDED):
         return to_json(tool.input_schema)
-    return orjson.dumps(input_schema(tool))
+    return canonical_json(input_schema(tool))
 
 
 def flat_schema(tool: ToolSpec) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def flat_schema(tool: ToolSpec) -> dict[str, Any]:
     What they combine becomes one object with all of their properties, and its description says the rest.
     """
     schema = input_schema(tool)
-    refused = {name: schema.pop(name) for name in REFUSED_AT_TOP if name in schema}
+    refused: dict[str, Any] = {name: schema.pop(name) for name in REFUSED_AT_TOP if name in schema}
     if not refused:
         return schema
     schema["properties"] = as_object(schema["properties"])
@@ -51,14 +50,14 @@ def flat_schema(tool: ToolSpec) -> dict[str, Any]:
             required |= set.intersection(*demanded) if keyword in ALTERNATIVES else set.union(*demanded)
     if required:
         schema["required"] = sorted(required)
-    said = filter(None, (as_string(schema.get("description")), orjson.dumps(refused).decode()))
+    said = filter(None, (as_string(schema.get("description")), canonical_json(refused).decode()))
     return {**schema, "description": "\n\n".join(said)}
 
 
 def flat_schema_json(tool: ToolSpec) -> bytes:
     """The same as JSON."""
     if any(name in tool.input_schema.fields for name in REFUSED_AT_TOP):
-        return orjson.dumps(flat_schema(tool))
+        return canonical_json(flat_schema(tool))
     return input_schema_json(tool)
 
 

@@ -55,10 +55,14 @@ class VendorProfile:
     """How many stop sequences it takes; None: any number."""
     strict_schemas: bool = False
     """Whether a JSON Schema must be one of strict mode (strict_schema.py); others are emulated."""
+    flat_tool_schemas: bool = False
+    """Whether it refuses a tool's schema that combines others at its top."""
     reasoning_models: str = ""
     """Pattern of the names of the models that reason; empty: none of them refuses anything."""
     effort_for_others: bool = True
     """Whether a model that does not reason ignores an effort, and does not refuse it."""
+    some_always_reason: bool = False
+    """Whether some of those models cannot be told not to reason (efforts.py)."""
     refused_when_reasoning: AbstractSet[str] = frozenset()
     """Paths of fields that those models refuse, unless the request turns reasoning off."""
     thinking_off: Mapping[str, Any] = field(default_factory=dict)
@@ -78,8 +82,11 @@ _OPENAI: Final = VendorProfile(
     tokenizes=False,
     max_stops=4,
     strict_schemas=True,
+    flat_tool_schemas=True,
+    some_always_reason=True,
     # https://platform.openai.com/docs/guides/latest-model#parameter-compatibility
-    reasoning_models=r"(^|[/:])(o\d\b|gpt-([5-9]|\d\d)|codex)(?!.*-chat)",
+    # Not gpt-35-turbo, as GPT-3.5 is called on Azure.
+    reasoning_models=r"(^|[/:])(o\d\b|gpt-([5-9]|(?!35)\d\d)|codex)(?!.*-chat)",
     refused_when_reasoning=frozenset(
         f"sampling.{name}"
         for name in ("temperature", "top_p", "stop", "presence_penalty", "frequency_penalty")

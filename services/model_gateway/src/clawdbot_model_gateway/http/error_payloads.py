@@ -95,6 +95,11 @@ def is_error(payload: Any) -> bool:
     return isinstance(error, Mapping) and bool(_text(error)) and not (codes and _SUCCESS.issuperset(codes))
 
 
+def is_coded_error(payload: Any) -> bool:
+    """Whether a record with an empty reply is an error as well: a message alone may say anything."""
+    return is_error(payload) and any(_codes(_error_in(payload)))
+
+
 def is_certain_error(payload: Any) -> bool:
     """Whether a record is an error in a form of another vendor even in the middle of a reply."""
     return is_error(payload) and (

@@ -26,6 +26,8 @@ from clawdbot_model_gateway.core.errors import (
 )
 from clawdbot_model_gateway.http.error_codes import ErrorClass
 
+_OTHER_LIMITS: Final = r"max_(completion_|output_)?tokens|\bpixels?\b|\bimages?\b|\bitems\b|\belements\b"
+"""Words of limits that a shorter conversation does not keep."""
 CONTEXT_WORDINGS: Final[Mapping[str, str]] = {
     "OpenAI, Azure, vLLM, DeepSeek, OpenRouter, Together, Fireworks": r"maximum (context|model) length",
     "OpenAI, llama.cpp, LM Studio, MiniMax, Ollama": (
@@ -78,7 +80,8 @@ CONTEXT_WORDINGS: Final[Mapping[str, str]] = {
         r"|(输入|内容|请求|文本|对话|消息|prompt|token).{0,12}超长"
     ),
     "others, by two numbers": (
-        r"\b(prompt|input|messages?|conversation|sequence|context)\b(?!.{0,80}max_(completion_|output_)?tokens)"
+        r"\b(prompt|input|messages?|conversation|sequence|context)\b"
+        rf"(?!.{{0,80}}({_OTHER_LIMITS}))"
         r".{0,40}\b[\d,]{4,}\b.{0,40}(limit|max(imum)?|at most|up to|>|<=)( \w+)? ?\(?[\d,]{3,}"
     ),
     "others, in tokens": (
@@ -202,7 +205,8 @@ WORDINGS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
     # Before the filter's, since they speak of its policies: the account is out, and not the conversation.
     (
         re.compile(
-            r"\b(account|organi[sz]ation|project)\b.{0,40}\b(banned|deactivated|disabled|must be verified)\b"
+            r"\b(account|organi[sz]ation|project)\b(.{0,40}\b(is|was|be|been)( \w+)?)?"
+            r" (banned|deactivated|disabled|verified)\b"
             r"|\byou( have|.ve) been banned\b|\byour? (access|account)\b.{0,20}\bterminated\b"
         ),
         BackendAuth,
@@ -265,8 +269,8 @@ _LIMITS: Final = (
     re.compile(r"\blimit:?\s*(?P<limit>[\d,]+).{0,60}?\brequested:?\s*(?P<asked>[\d,]+)", re.DOTALL),
     re.compile(r"\brequested:?\s*(?P<asked>[\d,]+)\b.{0,40}?\blimit:?\s*(?P<limit>[\d,]+)", re.DOTALL),
     re.compile(
-        r"\brequest\b.{0,20}?\b(?P<asked>[\d,]{3,})( tokens?)?\W{0,3}"
-        r"(is |are |>|exceed\w*|larger|more|greater).{0,60}?(?P<limit>[\d,]{3,})",
+        r"\brequest\b.{0,20}?\b(?P<asked>[\d,]{3,}) tokens?\W{0,3}"
+        r"(is |are |>|exceed\w*|larger|more|greater)(?!.{0,60}\b(left|remain)).{0,60}?(?P<limit>[\d,]{3,})",
         re.DOTALL,
     ),
     re.compile(r"\blimit\b\D{0,20}(?P<asked>[\d,]{3,})( tokens?)? ?> ?(?P<limit>[\d,]{3,})"),

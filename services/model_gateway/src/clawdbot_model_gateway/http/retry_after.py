@@ -46,7 +46,8 @@ _LEAD: Final = (
 """What comes before a time to wait."""
 _PROSE: Final = re.compile(
     rf"{_LEAD}[^\d]{{0,40}}?(?P<when>{_TIMESTAMP}|{_HTTP_DATE}|{_DURATION})|(?P<chinese>{_DURATION})\s?(?:之?后|以后)"
-    rf"|\bafter (?P<after>{_DURATION})(?=[^.]{{0,30}}\b(?:try|retry)\b)"
+    # Only where a sentence begins: "timed out after 60 s, please retry" says nothing about when.
+    rf"|(?:\A|[.;:!?\n])\s*after (?P<after>{_DURATION})(?=[^.]{{0,30}}\b(?:try|retry)\b)"
 )
 _BARE: Final = re.compile(
     r"retry[ _-]?after(?:[ _-]?(?P<unit>ms))?\W{0,4}"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from clawdbot_model_gateway.formats.strict_schema import CONDITIONS
+from clawdbot_model_gateway.formats.strict_schema import CONDITIONS, SCHEMA_MAPS
 from clawdbot_model_gateway.formats.tool_schema import resolve
 
 STRING_FORMATS: Final = frozenset(
@@ -23,8 +23,6 @@ COPIED_KEYWORDS: Final = frozenset(
     {"type", "description", "title", "default", "enum", "const", "$ref", "required"}
 )
 """Keywords that are sent unchanged."""
-SCHEMA_MAPS: Final = frozenset({"properties", "$defs", "definitions"})
-"""Keywords that contain schemas by name."""
 SCHEMA_LISTS: Final = frozenset({"anyOf", "allOf"})
 UNIONS: Final = SCHEMA_LISTS | {"oneOf"}
 """Keywords that contain lists of schemas."""

@@ -16,8 +16,6 @@ from clawdbot.common.v1.message_pb2 import (
     ROLE_SYSTEM,
     ROLE_TOOL,
     ROLE_USER,
-    Document,
-    Media,
     Message,
     Part,
     ToolCall,
@@ -26,8 +24,8 @@ from clawdbot.common.v1.message_pb2 import (
 
 from clawdbot_model_gateway.formats.chat.reasoning_details import unwrap
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.conversation import is_blank
-from clawdbot_model_gateway.formats.data_urls import inlined
+from clawdbot_model_gateway.formats.conversation import EMPTY_RESULTS, is_blank
+from clawdbot_model_gateway.formats.data_urls import data_url, inlined
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import arguments_text, structured_text
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
@@ -194,21 +192,19 @@ class MessageEncoder:
             kind = part.WhichOneof("content") or ""
             media = _MEDIA_ENCODERS[kind](part) if kind in _MEDIA_ENCODERS else None
             if kind == "text":
-                texts.append(part.text)
+                texts += [] if is_blank(part.text) else [part.text]
             elif media is not None:
                 caption = MEDIA_CAPTION.format(name=result.name or "a tool", call=result.call_id)
                 self._returned += [{"type": "text", "text": caption}, media]
             else:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
-        text = "\n".join(texts)
-        text = "" if is_blank(text) else text
-        text = text or structured_text(result)
+        text = "\n".join(texts) or structured_text(result)
         if not text and len(self._returned) > before:
             text = SHOWN_BELOW
         return {
             "role": "tool",
             "tool_call_id": self._call_id(result.call_id),
-            "content": text or _EMPTY_RESULTS[result.is_error],
+            "content": text or EMPTY_RESULTS[result.is_error],
         }
 
     def _with_name(self, wire: JsonObject, index: int, message: Message) -> JsonObject:
@@ -260,8 +256,6 @@ CALL_ID_LENGTH: Final = 9
 MEDIA_CAPTION: Final = "Returned by {name} (call {call}):"
 """Precedes an image or document that a tool returned."""
 SHOWN_BELOW: Final = "(shown below)"
-_EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
-"""Whether the tool failed → text of an empty result: some servers refuse an empty tool message."""
 
 
 def _reasoning_paths(path: str, message: Message) -> list[str]:
@@ -274,7 +268,8 @@ def _details(message: Message) -> list[Any]:
 
 
 def _image(part: Part) -> JsonObject | None:
-    return {"type": "image_url", "image_url": {"url": part.image.uri or _data_url(part.image)}}
+    image = inlined(part.image)
+    return {"type": "image_url", "image_url": {"url": image.uri or data_url(image)}}
 
 
 def _audio(part: Part) -> JsonObject | None:
@@ -282,7 +277,10 @@ def _audio(part: Part) -> JsonObject | None:
     audio_format = AUDIO_FORMATS.get(audio.media_type)
     if audio_format is None or not audio.data:
         return None
-    return {"type": "input_audio", "input_audio": {"data": _base64(audio.data), "format": audio_format}}
+    return {
+        "type": "input_audio",
+        "input_audio": {"data": base64.b64encode(audio.data).decode(), "format": audio_format},
+    }
 
 
 def _document(part: Part) -> JsonObject | None:
@@ -290,7 +288,7 @@ def _document(part: Part) -> JsonObject | None:
     if not document.data:
         return None
     name = document.title or "document"
-    return {"type": "file", "file": {"filename": name, "file_data": _data_url(document)}}
+    return {"type": "file", "file": {"filename": name, "file_data": data_url(document)}}
 
 
 _MEDIA_ENCODERS: Final[dict[str, Callable[[Part], JsonObject | None]]] = {
@@ -298,11 +296,3 @@ _MEDIA_ENCODERS: Final[dict[str, Callable[[Part], JsonObject | None]]] = {
     "audio": _audio,
     "document": _document,
 }
-
-
-def _data_url(media: Media | Document) -> str:
-    return f"data:{media.media_type};base64,{_base64(media.data)}"
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

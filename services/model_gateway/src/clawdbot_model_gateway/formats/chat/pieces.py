@@ -52,11 +52,12 @@ class Pieces:
         return added
 
     def end(self) -> str:
-        """What is left where no third piece has come."""
+        """What is left where no third piece has come, or none before something else."""
         if not self._held:
             return ""
-        first = self.came[0]
-        return self.add_rest(self._held if _WORD.search(first) else first + self._held)
+        first, held = self.came[0], self._held
+        self._grows = _WORD.search(first) is not None
+        return self.add_rest(held if self._grows else first + held)
 
     def rest_of(self, whole: str) -> str | None:
         """What a text has beyond the pieces, which may cut a character in two; None if it is another one."""
@@ -77,5 +78,6 @@ class Pieces:
         if not held and len(piece) > len(first) and piece.startswith(first):
             self._held = piece
             return ""
-        self._settled, self._grows = True, bool(held) and piece.startswith(held)
+        # Code may begin with white space in pieces that become longer.
+        self._settled, self._grows = True, bool(held.strip()) and piece.startswith(held)
         return piece[len(first) :] if self._grows else held + piece

@@ -15,9 +15,6 @@ from typing import Any, Final
 import orjson
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.model_gateway.v1.generation_pb2 import (
-    REASONING_EFFORT_HIGH,
-    REASONING_EFFORT_LOW,
-    REASONING_EFFORT_MEDIUM,
     REASONING_EFFORT_NONE,
     GenerateRequest,
     ResponseFormat,
@@ -45,6 +42,7 @@ from clawdbot_model_gateway.formats.conversation import (
     with_first_words,
     with_question,
 )
+from clawdbot_model_gateway.formats.efforts import NO_EFFORT, effort_of, least_effort_warnings
 from clawdbot_model_gateway.formats.gemini.models import profile_of
 from clawdbot_model_gateway.formats.gemini.thought_signatures import SKIP_VALIDATION
 from clawdbot_model_gateway.formats.json_output import (
@@ -53,7 +51,7 @@ from clawdbot_model_gateway.formats.json_output import (
     mentions_json,
     native_formats,
 )
-from clawdbot_model_gateway.formats.tool_schema import input_schema_json
+from clawdbot_model_gateway.formats.tool_schema import flat_schema_json, input_schema_json
 from clawdbot_model_gateway.formats.vendor_json import as_object
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
@@ -88,12 +86,6 @@ FORMAT_TYPES: Final = {"json_object": "response_format.json", "json_schema": "re
 RESERVED_OPTIONS: Final = frozenset({"messages", "model", "n", "stream", "stream_options"})
 """Fields that provider_options may not set: they decide what the response looks like."""
 
-EFFORTS: Final = {
-    REASONING_EFFORT_NONE: "none",
-    REASONING_EFFORT_LOW: "low",
-    REASONING_EFFORT_MEDIUM: "medium",
-    REASONING_EFFORT_HIGH: "high",
-}
 FORCED: Final = frozenset({ToolChoice.MODE_REQUIRED, ToolChoice.MODE_NAMED})
 """Modes in which the model has to call a tool."""
 MAX_CACHED_TOOLS: Final = 512
@@ -144,8 +136,10 @@ class RequestEncoder:
         names = ToolNames(tool.name for tool in request.tools)
         unsigned = SKIP_VALIDATION if self._profile.thought_signatures and profile_of(model).gemini_3 else ""
         messages = MessageEncoder(names, self._profile, unsigned, has_tools=bool(request.tools))
-        supported = self._supported_by(request, model)
-        thinking_off = self._thinking_off(request, model)
+        reasons = bool(self._reasoning_models.search(model))
+        effort = effort_of(request, model, some_always_reason=reasons and self._profile.some_always_reason)
+        supported = self._supported_by(effort, reasons=reasons)
+        thinking_off = self._thinking_off(request) if reasons else {}
         body: JsonObject = {"model": model, **self._default_fields(supported), **thinking_off}
         repairs, refused, replaced = Repairs(), list[str](), list[str]()
         prepared = with_question(prepare(request.messages, repairs))
@@ -157,10 +151,8 @@ class RequestEncoder:
         if self._profile.marks_prefix and body["messages"][-1]["role"] == "assistant":
             body["messages"][-1]["prefix"] = True
         if request.HasField("sampling"):
-            refused += self._add_sampling(request, supported, body, thinks=not thinking_off)
-        if request.tools:
-            body["tools"] = [orjson.Fragment(self._tool(tool, names)) for tool in request.tools]
-            self._add_tool_choice(request.tool_choice, names, body)
+            refused += self._add_sampling(request, supported, body, None if thinking_off else effort)
+        obeyed = self._add_tools(request, names, body) if request.tools else frozenset()
         if request.HasField("response_format"):
             self._add_response_format(request.response_format, body)
         if request.HasField("provider_options"):
@@ -170,7 +162,8 @@ class RequestEncoder:
             body["stream"] = True
             if self._profile.stream_usage:
                 body["stream_options"] = {"include_usage": True}
-        warnings = warnings_for(request, supported, self._provider)
+        warnings = warnings_for(request, supported | obeyed, self._provider)
+        warnings += least_effort_warnings(request, effort, model, self._provider)
         refused += messages.unsupported
         if refused:
             warnings += enforce_strict(request, [not_supported(path, self._provider) for path in refused])
@@ -183,22 +176,20 @@ class RequestEncoder:
     def _wire_name(self, name: str) -> str:
         return self._profile.max_tokens_field if name == "max_tokens" else name
 
-    def _supported_by(self, request: GenerateRequest, model: str) -> AbstractSet[str]:
-        """What this model has a field for in a request like this one."""
-        if not self._reasoning_models.search(model):
+    def _supported_by(self, effort: str | None, *, reasons: bool) -> AbstractSet[str]:
+        """What a model has a field for when it is asked for this effort."""
+        if not reasons:
             refused = frozenset() if self._profile.effort_for_others else {"sampling.reasoning_effort"}
             return self._supported - refused
-        if request.sampling.reasoning_effort == REASONING_EFFORT_NONE:
+        if effort == NO_EFFORT:
             return self._supported
         return self._supported - self._profile.refused_when_reasoning
 
-    def _thinking_off(self, request: GenerateRequest, model: str) -> Mapping[str, Any]:
-        """What turns the model's thinking off, if the request asks for that, or forces a call."""
-        forced = bool(request.tools) and request.tool_choice.mode in FORCED
+    def _thinking_off(self, request: GenerateRequest) -> Mapping[str, Any]:
+        """What turns a model's thinking off, if the request asks for that, or forces a call."""
+        forced = request.tools and request.tool_choice.mode in FORCED and "tool_choice" in self._supported
         unwanted = forced or request.sampling.reasoning_effort == REASONING_EFFORT_NONE
-        if unwanted and self._profile.thinking_off and self._reasoning_models.search(model):
-            return self._profile.thinking_off
-        return {}
+        return self._profile.thinking_off if unwanted else {}
 
     def _default_fields(self, supported: AbstractSet[str]) -> JsonObject:
         return {
@@ -208,7 +199,7 @@ class RequestEncoder:
         }
 
     def _add_sampling(
-        self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject, *, thinks: bool
+        self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject, effort: str | None
     ) -> list[str]:
         """Returns the paths of values that the vendor does not take.
 
@@ -216,7 +207,7 @@ class RequestEncoder:
             request: the request.
             supported: what the model has a field for.
             body: where they are set.
-            thinks: whether the model may: thinking that is turned off has no degree.
+            effort: to ask for; None where thinking is turned off, which has no degree.
         """
         refused = []
         for descriptor, value in request.sampling.ListFields():
@@ -227,8 +218,8 @@ class RequestEncoder:
                 limit = self._profile.max_stops
                 body["stop"] = list(value)[:limit]
                 refused += [f"sampling.stop[{index}]" for index in range(len(body["stop"]), len(value))]
-            elif name == "reasoning_effort" and thinks:
-                body["reasoning_effort"] = EFFORTS.get(value, "medium")
+            elif name == "reasoning_effort" and effort is not None:
+                body["reasoning_effort"] = effort
             elif name == "reasoning_effort":
                 refused += [] if value == REASONING_EFFORT_NONE else ["sampling.reasoning_effort"]
             else:
@@ -262,12 +253,22 @@ class RequestEncoder:
         encoded = self._tools.get(key)
         if encoded is None:
             described = {"description": tool.description} if tool.description else {}
-            function = {"name": wire, **described, "parameters": orjson.Fragment(input_schema_json(tool))}
+            schema = (flat_schema_json if self._profile.flat_tool_schemas else input_schema_json)(tool)
+            function = {"name": wire, **described, "parameters": orjson.Fragment(schema)}
             encoded = orjson.dumps({"type": "function", "function": function})
             if len(self._tools) >= MAX_CACHED_TOOLS:
                 self._tools.clear()
             self._tools[key] = encoded
         return encoded
+
+    def _add_tools(self, request: GenerateRequest, names: ToolNames, body: JsonObject) -> frozenset[str]:
+        """Returns the paths of what the request gets without a field for it."""
+        if request.tool_choice.mode == ToolChoice.MODE_NONE and "tool_choice" not in self._supported:
+            # Without tools in the request the model can call none.
+            return frozenset({"tool_choice"})
+        body["tools"] = [orjson.Fragment(self._tool(tool, names)) for tool in request.tools]
+        self._add_tool_choice(request.tool_choice, names, body)
+        return frozenset()
 
     def _add_tool_choice(self, choice: ToolChoice, names: ToolNames, body: JsonObject) -> None:
         wire = _TOOL_CHOICES.get(choice.mode)

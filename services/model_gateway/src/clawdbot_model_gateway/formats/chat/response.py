@@ -26,7 +26,7 @@ from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, dump_exactly
 from clawdbot_model_gateway.http import ErrorMapper
-from clawdbot_model_gateway.http.error_payloads import is_certain_error, is_error, reports_error
+from clawdbot_model_gateway.http.error_payloads import is_certain_error, is_coded_error, reports_error
 
 REASONING: Final = ("reasoning_content", "reasoning", "thinking", "reasoning_text")
 """The field's name: of DeepSeek and older vLLM, of newer vLLM and OpenRouter, Ollama's, of Copilot."""
@@ -82,7 +82,7 @@ class ResponseDecoder(ReplyDecoder):
         self._start(chunk.get("model"), out)
         for choice in choices:
             self._decode_choice(choice, _reason(choice), out)
-        if self.finish_reason and not self.has_content and is_error(chunk):
+        if self.finish_reason and not self.has_content and is_coded_error(chunk):
             # MiniMax's, beside a choice that says "stop".
             raise self._errors.from_payload(chunk)
 
@@ -90,7 +90,7 @@ class ResponseDecoder(ReplyDecoder):
     def finish(self, out: list[Event]) -> None:
         reason = meaning(self.finish_reason)
         self._start(None, out)
-        self._text.add_reasoning(self._thought.end(), out)
+        self._end_thoughts(out)
         self._text.add(self._said.end(), out)
         self._end_text(reason, out)
         if signature := self._details.signature():
@@ -162,7 +162,7 @@ class ResponseDecoder(ReplyDecoder):
             content = as_object(delta["audio"]).get("transcript")
         if isinstance(content, str):
             if content:
-                self._text.add(self._said.add(content), out)
+                self._add_text(content, out)
         elif content:
             for thought, text in _parts(content):
                 self._add_reasoning(thought, out)
@@ -176,6 +176,9 @@ class ResponseDecoder(ReplyDecoder):
 
     def _add_calls(self, delta: dict[str, Any], out: list[Event], *, whole: bool) -> None:
         calls = delta.get("tool_calls")
+        if calls or delta.get("function_call"):
+            self._end_thoughts(out)
+            self._text.add(self._said.end(), out)
         if calls:
             several = isinstance(calls, list) and len(calls) > 1
             whole = whole or (several and self._calls.are_repeated_in(calls))
@@ -210,7 +213,14 @@ class ResponseDecoder(ReplyDecoder):
         self._calls.add_whole(calls, out)
 
     def _add_text(self, piece: str, out: list[Event]) -> None:
+        if piece:
+            self._end_thoughts(out)
         self._text.add(self._said.add(piece), out)
+
+    def _end_thoughts(self, out: list[Event]) -> None:
+        """Shows the thoughts that are held before what follows them."""
+        if rest := self._thought.end():
+            self._text.add_reasoning(rest, out)
 
     def _add_reasoning(self, piece: str, out: list[Event]) -> None:
         self._text.add_reasoning(self._thought.add(piece), out)

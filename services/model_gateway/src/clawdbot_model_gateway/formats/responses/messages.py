@@ -6,7 +6,6 @@ Reasoning goes back only with OpenAI's encrypted content: the API reads no other
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -16,8 +15,6 @@ from clawdbot.common.v1.message_pb2 import (
     ROLE_SYSTEM,
     ROLE_TOOL,
     ROLE_USER,
-    Document,
-    Media,
     Message,
     Part,
     ToolResult,
@@ -32,7 +29,7 @@ from clawdbot_model_gateway.formats.conversation import (
     is_blank,
     prepare,
 )
-from clawdbot_model_gateway.formats.data_urls import inlined
+from clawdbot_model_gateway.formats.data_urls import data_url, inlined
 from clawdbot_model_gateway.formats.responses import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import allowed_id, arguments_text, structured_text
 
@@ -178,7 +175,7 @@ def _text_of(content: str | list[JsonObject]) -> str:
 
 def _image(part: Part) -> JsonObject:
     image = inlined(part.image)
-    return {"type": "input_image", "detail": "auto", "image_url": image.uri or _data_url(image)}
+    return {"type": "input_image", "detail": "auto", "image_url": image.uri or data_url(image)}
 
 
 def _document(part: Part) -> JsonObject:
@@ -186,12 +183,8 @@ def _document(part: Part) -> JsonObject:
     if document.uri:
         return {"type": "input_file", "file_url": document.uri}
     name = document.title or "document"
-    return {"type": "input_file", "filename": name, "file_data": _data_url(document)}
+    return {"type": "input_file", "filename": name, "file_data": data_url(document)}
 
 
 _MEDIA_ENCODERS: Final[Mapping[str, Callable[[Part], JsonObject]]] = {"image": _image, "document": _document}
 """No audio: the API's messages take text, images and files."""
-
-
-def _data_url(media: Media | Document) -> str:
-    return f"data:{media.media_type};base64,{base64.b64encode(media.data).decode()}"

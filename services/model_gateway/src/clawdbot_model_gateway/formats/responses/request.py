@@ -31,8 +31,8 @@ from clawdbot_model_gateway.core.supported_fields import (
     unsupported_defaults,
     warnings_for,
 )
-from clawdbot_model_gateway.formats.chat.request import EFFORTS
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.efforts import NO_EFFORT, effort_of, least_effort_warnings
 from clawdbot_model_gateway.formats.json_output import (
     ASK_FOR_JSON,
     encode_json_schema,
@@ -79,14 +79,6 @@ COUNT_FIELDS: Final = frozenset(
 """Fields that POST /responses/input_tokens takes."""
 NON_REASONING_MODELS: Final = re.compile(r"(ft:)?(gpt-3|gpt-4|chatgpt-|gpt-[\w.]+-chat)")
 """Prefixes of the names of models that do not reason. They refuse `reasoning`; all newer models take it."""
-
-
-LEAST_EFFORTS: Final = (
-    (re.compile(r"gpt-5-pro"), "high"),
-    (re.compile(r"(ft:)?gpt-5(-mini|-nano)?(-\d{4}|$)"), "minimal"),
-    (re.compile(r"(ft:)?(o\d|codex|gpt-(5(?!\.)|[6-9]|\d\d))"), "low"),
-)
-"""Beginning of the name of models that cannot be told not to reason → the least that they can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +150,7 @@ class RequestEncoder:
         reasons = self._reasons(model)
         if reasons:
             body["include"] = ["reasoning.encrypted_content"]
-        effort = _effort(request, model) if reasons else EFFORTS.get(request.sampling.reasoning_effort)
+        effort = effort_of(request, model, some_always_reason=reasons)
         supported = SUPPORTED_FIELDS - self._profile.unsupported - _refused(effort, reasons=reasons)
         self._add_reasoning(effort, supported, body, reasons=reasons)
         self._add_sampling(request, supported, body)
@@ -176,8 +168,7 @@ class RequestEncoder:
             _add_provider_options(options, body)
             unsupported = unsupported + refused
         warnings = warnings_for(request, supported, self._provider)
-        if effort not in (None, EFFORTS.get(request.sampling.reasoning_effort)):
-            warnings += enforce_strict(request, [_least_effort(self._provider, model)])
+        warnings += least_effort_warnings(request, effort, model, self._provider)
         limit = body.get("max_output_tokens")
         if isinstance(limit, int | float) and limit < MIN_OUTPUT_TOKENS:
             body["max_output_tokens"] = MIN_OUTPUT_TOKENS
@@ -212,24 +203,11 @@ class RequestEncoder:
                 body[wire] = value
 
 
-def _effort(request: GenerateRequest, model: str) -> str | None:
-    """The effort to ask a model for that reasons."""
-    effort = EFFORTS.get(request.sampling.reasoning_effort)
-    if effort != "none":
-        return effort
-    return next((least for names, least in LEAST_EFFORTS if names.match(model)), effort)
-
-
 def _refused(effort: str | None, *, reasons: bool) -> AbstractSet[str]:
-    if effort == "none":
+    if effort == NO_EFFORT:
         # The default of a model that does not reason. With it, a model that does reason takes all sampling.
         return frozenset()
     return REFUSED_WHEN_REASONING if reasons else frozenset({"sampling.reasoning_effort"})
-
-
-def _least_effort(provider: str, model: str) -> Warning:
-    message = f"{model} of {provider} always reasons: it is asked for as little as it can."
-    return Warning(code=NOT_SUPPORTED, field="sampling.reasoning_effort", message=message)
 
 
 def _too_few_tokens(provider: str) -> Warning:
