@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
+from clawdbot_plugin_client.hooks import FIRST_SNAPSHOT_TIMEOUT
 
 from tests.e2e.conversation_contract import BOOKING, question
 from tests.support.conditions import until
@@ -19,8 +20,8 @@ from tests.support.processes import process
 
 pytestmark = pytest.mark.integration
 
-QUICK = 15.0
-"""Seconds: less than any wait for a peer."""
+QUICK = FIRST_SNAPSHOT_TIMEOUT
+"""Seconds: the shortest wait for a peer."""
 
 
 @asynccontextmanager

@@ -87,6 +87,8 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
     def __init__(self) -> None:
         self.started = asyncio.Event()
         """Set when a call of `ticks` has sent its first event."""
+        self.begun = asyncio.Event()
+        """Set when a call has begun."""
         self.running = 0
 
     async def ListTools(self, request, context):
@@ -114,6 +116,7 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
         elif request.tool == "fail":
             raise RuntimeError(str(arguments["text"]))
         self.running += 1
+        self.begun.set()
         try:
             for tick in range(int(arguments["ticks"])):
                 progress = tool_service_pb2.ToolProgress(message=str(tick))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import struct
 
 import grpc
@@ -35,45 +36,65 @@ MORE = frame(WINDOW, 0, 1, struct.pack(">I", 1_000_000))
 WINDOWS = {"the first message": 0, "a later message": 40}
 """Bytes of messages that the server may send at first."""
 BRIEF = 0.2
+DEADLINES = {
+    "the server's": ({"default_deadline": BRIEF}, {}),
+    "the caller's": ({}, {"grpc_timeout": b"200m"}),
+}
+"""Settings of the server, and headers of the call."""
 
 
-def calling(port, method, request, window):
+def calling(port, method, request, window, **headers):
     """A client that has begun a call, and takes so many bytes of its messages."""
     client = Http2Client(port, PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, window)))
     client.acknowledge_settings()
-    client.send(frame(HEADERS, END_HEADERS, 1, call_headers(method)))
+    client.send(frame(HEADERS, END_HEADERS, 1, call_headers(method, **headers)))
     client.send(frame(DATA, END_STREAM, 1, message(request)))
     return client
 
 
-def invoking(hosted, window):
+def invoking(hosted, window, headers):
     method = b"/clawdbot.plugins.v1.ToolService/InvokeTool"
-    return calling(hosted.host.port, method, ticks(10**6, 0.001).SerializeToString(), window)
+    return calling(hosted.host.port, method, ticks(10**6, 0.001).SerializeToString(), window, **headers)
 
 
+@pytest.mark.parametrize(("settings", "headers"), DEADLINES.values(), ids=DEADLINES)
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
-async def test_a_caller_that_reads_on_gets_the_deadline(tmp_path, window):
-    async with hosting(tmp_path, server={"default_deadline": BRIEF}) as hosted:
-        with await asyncio.to_thread(invoking, hosted, window) as client:
-            await until(lambda: hosted.trial.tools.running)
+async def test_a_caller_that_reads_on_gets_the_deadline(tmp_path, window, settings, headers):
+    async with hosting(tmp_path, server=settings) as hosted:
+        with await asyncio.to_thread(invoking, hosted, window, headers) as client:
+            await hosted.trial.tools.begun.wait()
             await until(lambda: not hosted.trial.tools.running)
             client.send(MORE)
             assert await asyncio.to_thread(client.outcome) == "DEADLINE_EXCEEDED"
 
 
+@pytest.mark.parametrize(("settings", "headers"), DEADLINES.values(), ids=DEADLINES)
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
-async def test_a_caller_that_never_reads_on_takes_nobodys_place(tmp_path, window, monkeypatch):
+async def test_a_caller_that_never_reads_on_takes_nobodys_place(
+    tmp_path, window, settings, headers, monkeypatch
+):
     monkeypatch.setattr(grpcio_server, "STATUS_TIMEOUT", BRIEF)
-    limits = {"default_deadline": BRIEF, "max_concurrent_calls": 1}
+    limits = {"max_concurrent_calls": 1, **settings}
     async with hosting(tmp_path, server=limits) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
 
         async def has_room():
             return await stub.ListTools(tool_service_pb2.ListToolsRequest()).code() == grpc.StatusCode.OK
 
-        with await asyncio.to_thread(invoking, hosted, window):
-            await until(lambda: hosted.trial.tools.running)
+        with await asyncio.to_thread(invoking, hosted, window, headers):
+            await hosted.trial.tools.begun.wait()
             await until(has_room)
+
+
+async def test_a_caller_that_leaves_after_the_deadline_is_no_error(tmp_path):
+    errors = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
+    async with hosting(tmp_path, server={"default_deadline": BRIEF}) as hosted:
+        with await asyncio.to_thread(invoking, hosted, 0, {}):
+            await hosted.trial.tools.begun.wait()
+            await until(lambda: not hosted.trial.tools.running)
+    gc.collect()
+    assert errors == []
 
 
 async def test_a_watch_that_a_drain_ends_during_its_first_message_is_told():

@@ -134,6 +134,7 @@ class _Context:
 
     async def _write_first(self, message: Any) -> None:
         self._first = asyncio.create_task(self._context.write(message))
+        self._first.add_done_callback(_retrieve)
         await asyncio.shield(self._first)
         self.write = self._context.write
 
@@ -154,3 +155,9 @@ class _Context:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Takes what a task raised. Where the call has ended, nobody else does, and asyncio would log it."""
+    if not task.cancelled():
+        task.exception()

@@ -40,6 +40,7 @@ ABANDONED_AFTER: Final = 60.0
 FLUSH_TIME: Final = 0.1
 """Seconds for replies to be sent after their calls have ended."""
 UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE.value[0]
+DEADLINE_EXCEEDED: Final = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 FIRST_PAUSE: Final = 0.001
 LAST_PAUSE: Final = 1.0
 """Seconds before a message is offered again to a slow reader: at most as long as it has waited so far, and so
@@ -119,7 +120,8 @@ class NativeServer(Server):
         """Sends a message of a stream; whether it still has a reader.
 
         The package's own method waits for a slow reader in a thread of the loop's executor, which has few:
-        a dozen slow readers would stop everything else that needs one.
+        a dozen slow readers would stop everything else that needs one. It also looks at the caller's deadline
+        only when the caller takes something.
         """
         data = self._encode(call, context, response)
         if data is None:
@@ -128,6 +130,9 @@ class NativeServer(Server):
         front: Any = self._front
         pause = FIRST_PAUSE
         while (sent := front.stream_try_send(call.call_id, data)) == STREAM_FULL:
+            if call.deadline is not None and time.monotonic() >= call.deadline:
+                front.fail(call.call_id, DEADLINE_EXCEEDED, "Deadline Exceeded")
+                call.cancel()
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
         return bool(sent != STREAM_CLOSED)

@@ -39,7 +39,7 @@ from clawdbot_dialogue.core.sessions.records import (
     TurnResult,
     TurnTask,
 )
-from clawdbot_dialogue.core.sessions.store import SessionStore
+from clawdbot_dialogue.core.sessions.store import FlowsOutdated, SessionStore
 from clawdbot_dialogue.stores import statuses
 from clawdbot_dialogue.stores.framing import pack, unpack
 from clawdbot_dialogue.stores.sqlite import decoder, flows, journal, sessions, timers, turns
@@ -60,7 +60,7 @@ class SqliteSessionStore(SessionStore):
         self._clock = clock
         file = session_file(path)
         # Operations raise a DialogueError before they write.
-        self._writer = SqliteExecutor(file, refusals=(DialogueError,))
+        self._writer = SqliteExecutor(file, refusals=(DialogueError, FlowsOutdated))
         self._reader = SqliteExecutor(file, writes=False)
 
     @property
