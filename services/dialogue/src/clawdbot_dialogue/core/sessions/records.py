@@ -139,7 +139,7 @@ class NewSession(Struct, frozen=True):
     timers: Mapping[str, float] = {}
     """Timer id → when it is due, in epoch seconds."""
     newest_flow: int | None = None
-    """Number of the deployed flow that the caller loaded last; None if a later one is no matter."""
+    """Number of the deployed flow that the caller loaded last; None if later ones do not matter."""
 
 
 class CreatedSession(Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Final
 MIN_REPEATED: Final = 20
 """Characters of a text that a last piece repeats if it begins with all of them: no token is as long."""
 _WORD: Final = re.compile(r"[^\W\d_]{3}")
-"""What a first piece contains that no text says twice without a space: "ha" and "1" may be."""
+"""What a first piece contains that no text says twice without a space, as it may say "ha" or "1"."""
 
 
 class Pieces:
