@@ -1,4 +1,4 @@
-"""How much a model is asked to reason: one rule for OpenAI's two APIs."""
+"""How much a model is asked to reason: the degrees that vendors share, and one rule for OpenAI's two APIs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_model_gateway.core.supported_fields import NOT_SUPPORTED, enforce_strict
 
 NO_EFFORT: Final = "none"
-EFFORTS: Final = {
-    REASONING_EFFORT_NONE: NO_EFFORT,
+DEGREES: Final = {
     REASONING_EFFORT_LOW: "low",
     REASONING_EFFORT_MEDIUM: "medium",
     REASONING_EFFORT_HIGH: "high",
 }
+EFFORTS: Final = {REASONING_EFFORT_NONE: NO_EFFORT, **DEGREES}
 LEAST_EFFORTS: Final = (
     (re.compile(r"gpt-5-pro"), "high"),
     (re.compile(r"(ft:)?gpt-5(-mini|-nano)?(-\d{4}|$)"), "minimal"),

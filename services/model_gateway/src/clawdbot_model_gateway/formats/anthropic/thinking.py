@@ -19,14 +19,10 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 
 from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
+from clawdbot_model_gateway.formats.efforts import DEGREES
 
 JsonObject = dict[str, Any]
 
-EFFORTS: Final = {
-    REASONING_EFFORT_LOW: "low",
-    REASONING_EFFORT_MEDIUM: "medium",
-    REASONING_EFFORT_HIGH: "high",
-}
 THINKING_BUDGETS: Final = {
     REASONING_EFFORT_LOW: 1024,
     REASONING_EFFORT_MEDIUM: 4096,
@@ -95,7 +91,7 @@ def encode_thinking(
             body["thinking"] = THINKING_DISABLED
         else:
             yield "sampling.reasoning_effort"
-    degree = EFFORTS.get(effort)
+    degree = DEGREES.get(effort)
     if degree is None:
         return
     if profile.supports_effort:

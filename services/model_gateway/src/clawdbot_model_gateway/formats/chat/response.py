@@ -262,7 +262,7 @@ def _parts(content: Any) -> Iterator[tuple[str, str]]:
         if any(each in kind for each in THOUGHTS):
             yield text, ""
         else:
-            # An object that is no part is the answer of a server that parses it.
+            # A server that parses its answer sends an object that is not a part.
             yield "", text if kind or text else dump_exactly(part)
 
 

@@ -13,9 +13,6 @@ from typing import Any, Final
 import orjson
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.model_gateway.v1.generation_pb2 import (
-    REASONING_EFFORT_HIGH,
-    REASONING_EFFORT_LOW,
-    REASONING_EFFORT_MEDIUM,
     REASONING_EFFORT_NONE,
     REASONING_EFFORT_UNSPECIFIED,
     GenerateRequest,
@@ -34,6 +31,7 @@ from clawdbot_model_gateway.core.supported_fields import (
 )
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import EMPTY_MESSAGE, Repairs, prepare, with_question
+from clawdbot_model_gateway.formats.efforts import DEGREES
 from clawdbot_model_gateway.formats.ollama.messages import MessageEncoder
 from clawdbot_model_gateway.formats.ollama.models import ModelProfile
 from clawdbot_model_gateway.formats.tool_schema import input_schema_json
@@ -64,12 +62,6 @@ SUPPORTED_FIELDS: Final = frozenset(
 
 RESERVED_OPTIONS: Final = frozenset({"messages", "model", "stream"})
 """Fields that provider_options may not set: they decide what the response looks like."""
-
-EFFORTS: Final = {
-    REASONING_EFFORT_LOW: "low",
-    REASONING_EFFORT_MEDIUM: "medium",
-    REASONING_EFFORT_HIGH: "high",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +171,7 @@ def _add_thinking(request: GenerateRequest, profile: ModelProfile, body: JsonObj
     if effort == REASONING_EFFORT_NONE:
         body["think"] = False
     elif profile.thinks:
-        body["think"] = EFFORTS.get(effort, "medium") if profile.takes_effort else True
+        body["think"] = DEGREES.get(effort, "medium") if profile.takes_effort else True
     else:
         return frozenset()
     return {"sampling.reasoning_effort"}
